@@ -1,0 +1,472 @@
+/* carrier.c: hops become one command line, put together from the far end to the near end; why it failed. */
+#include "carrier.h"
+
+#include "error.h"
+#include "spec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* -------------------------------------------------------------------------------------------------- the interpreter */
+
+/* How a node is started: the interpreter, and its option that takes the program's text. */
+static const struct carrier_node {
+  const char *node, *variable, *program, *flag;
+} carrier_nodes[] = {
+    {"python", "REMORA_PYTHON", "python3", "-c"},
+};
+
+static const struct carrier_node *carrier_find_node(const char *name) {
+  for (size_t i = 0; i < sizeof carrier_nodes / sizeof *carrier_nodes; i++)
+    if (strcmp(carrier_nodes[i].node, name) == 0)
+      return &carrier_nodes[i];
+  return NULL;
+}
+
+/* The interpreter's argv without the stub: the option, else the variable, else the program that every host has. */
+static int carrier_interpreter(spec_words *words, const struct carrier_node *node, const remora_options *opts,
+                               remora_error **err) {
+  const char *line = getenv(node->variable);
+  if (opts->interpreter)
+    spec_words_add_value(words, opts->interpreter);
+  else if (line && spec_words_split(words, line))
+    return error_set(err, REMORA_E_INVALID, "%s: a quote is not closed", node->variable);
+  if (!words->failed && words->count && (!*words->items[0] || *words->items[0] == '-'))
+    return error_set(err, REMORA_E_INVALID, "%s: does not begin with a program", node->variable);
+  if (!words->count)
+    spec_words_add(words, node->program);
+  return 0;
+}
+
+/* --------------------------------------------------------------------------------------------------------- the hops */
+
+/* [user@]host, for ssh's -J with brackets and port. */
+static char *carrier_ssh_target(const spec_hop *hop, bool jump) {
+  bool brackets = jump && strchr(hop->host, ':');
+  const char *user = hop->user ? hop->user : "", *at = hop->user ? "@" : "";
+  char port[16] = "", *text;
+  if (jump && hop->port)
+    snprintf(port, sizeof port, ":%d", hop->port);
+  if (asprintf(&text, "%s%s%s%s%s%s", user, at, brackets ? "[" : "", hop->host, brackets ? "]" : "", port) < 0)
+    return NULL;
+  return text;
+}
+
+/* `words` becomes the ssh client's argv that runs them at the last of `count` hosts, by way of the others. `near`: this
+ * is the first ssh, to which the options are addressed; further ones run on hosts that know nothing of our files. */
+static void carrier_wrap_ssh(spec_words *words, const spec_hop *const *hops, size_t count, bool near,
+                             const remora_options *opts) {
+  const spec_hop *last = hops[count - 1];
+  spec_words ssh = {0};
+  if (near && opts->ssh)
+    spec_words_add_value(&ssh, opts->ssh);
+  else
+    spec_words_add(&ssh, "ssh");
+  /* The first -o of a kind wins, so the user's options stand before ours; of -T and -t the last wins, so -T is certain.
+   * ssh refuses a command beside a RemoteCommand in the user's configuration. */
+  if (near)
+    spec_words_add_value(&ssh, opts->ssh_options);
+  static const char *const fixed[] = {"-o", "BatchMode=yes", "-o", "RemoteCommand=none", "-T", "-e", "none"};
+  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+    spec_words_add(&ssh, fixed[i]);
+  if (last->port) {
+    char port[16];
+    snprintf(port, sizeof port, "%d", last->port);
+    spec_words_add(&ssh, "-p");
+    spec_words_add(&ssh, port);
+  }
+  if (count > 1) {
+    char *jumps = NULL;
+    size_t length;
+    FILE *f = open_memstream(&jumps, &length);
+    for (size_t i = 0; f && i + 1 < count; i++) {
+      char *target = carrier_ssh_target(hops[i], true);
+      fprintf(f, "%s%s", i ? "," : "", target ? target : "");
+      ssh.failed |= !target;
+      free(target);
+    }
+    if (!f || fclose(f))
+      ssh.failed = true;
+    spec_words_add(&ssh, "-J");
+    spec_words_take(&ssh, jumps);
+  }
+  spec_words_add(&ssh, "--");
+  spec_words_take(&ssh, carrier_ssh_target(last, false));
+  /* ssh joins its words with blanks and the far login shell splits them again: one word, quoted for that shell. */
+  spec_words_take(&ssh, spec_words_quote(words));
+  spec_words_clear(words);
+  *words = ssh;
+}
+
+/* -n: never ask. -H: HOME is the user's own, also where sudoers keeps ours; the rest of the environment, PATH included,
+ * is sudoers' business. use_pty does no harm: without a terminal (ours is a session of its own, ssh runs with -T) sudo
+ * makes none and passes the pipes on. requiretty cannot be met, and carrier_explain says so. */
+static void carrier_wrap_sudo(spec_words *words, const spec_hop *hop, const remora_options *opts) {
+  spec_words sudo = {0};
+  if (opts->sudo)
+    spec_words_add_value(&sudo, opts->sudo);
+  else
+    spec_words_add(&sudo, "sudo");
+  const char *const fixed[] = {"-n", "-H", "-u", hop->user, "--"};
+  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+    spec_words_add(&sudo, fixed[i]);
+  spec_words_move(&sudo, words);
+  *words = sudo;
+}
+
+static void carrier_wrap_command(spec_words *words, const spec_hop *hop) {
+  spec_words command = {0};
+  for (size_t i = 0; i < hop->command.count; i++)
+    spec_words_add(&command, hop->command.items[i]);
+  spec_words_move(&command, words);
+  *words = command;
+}
+
+/* env and cwd for a process that we do not start ourselves: at its own place, inside the last hop. */
+static void carrier_wrap_place(spec_words *words, const remora_options *opts) {
+  spec_words place = {0};
+  if (opts->cwd) {
+    char *dir = NULL;
+    /* "./" keeps cd from taking a name for an option, for "-" or for something to look for in CDPATH. */
+    if (asprintf(&dir, "%s%s", *opts->cwd == '/' ? "" : "./", opts->cwd) < 0)
+      dir = NULL;
+    static const char *const shell[] = {"sh", "-c", "cd \"$1\" && shift && exec \"$@\"", "sh"};
+    for (size_t i = 0; i < sizeof shell / sizeof *shell; i++)
+      spec_words_add(&place, shell[i]);
+    spec_words_take(&place, dir);
+  }
+  if (remora_length(opts->env))
+    spec_words_add(&place, "env");
+  for (size_t i = 0; i < remora_length(opts->env); i++) {
+    char *pair = NULL;
+    if (asprintf(&pair, "%s=%s", remora_as_text(remora_key_at(opts->env, i), NULL),
+                 remora_as_text(remora_at(opts->env, i), NULL)) < 0)
+      pair = NULL;
+    spec_words_take(&place, pair);
+  }
+  spec_words_move(&place, words);
+  *words = place;
+}
+
+/* --------------------------------------------------------------------------------------------------------- the plan */
+
+/* Our environment with NAME=VALUE set. */
+static void carrier_setenv(spec_words *envp, const char *name, const char *value) {
+  char *pair = NULL;
+  size_t length = strlen(name);
+  if (asprintf(&pair, "%s=%s", name, value) < 0)
+    pair = NULL;
+  for (size_t i = 0; i < envp->count && pair; i++) {
+    if (strncmp(envp->items[i], name, length) == 0 && envp->items[i][length] == '=') {
+      free(envp->items[i]);
+      envp->items[i] = pair;
+      return;
+    }
+  }
+  spec_words_take(envp, pair);
+}
+
+/* What the program that is started here finds in its environment; nothing in `envp` means ours. */
+static void carrier_environment(spec_words *envp, const carrier *c, const remora_options *opts) {
+  /* Batch mode does not reach the ssh that -J starts for the hosts between, and that one would open a window to ask. */
+  bool ask = c->has_ssh && !getenv("SSH_ASKPASS_REQUIRE");
+  size_t count = c->local_child ? remora_length(opts->env) : 0;
+  if (!ask && !count)
+    return;
+  for (char **item = environ; item && *item; item++)
+    spec_words_add(envp, *item);
+  if (ask)
+    carrier_setenv(envp, "SSH_ASKPASS_REQUIRE", "never");
+  for (size_t i = 0; i < count; i++)
+    carrier_setenv(envp, remora_as_text(remora_key_at(opts->env, i), NULL),
+                   remora_as_text(remora_at(opts->env, i), NULL));
+}
+
+/* "bastion > web1 > root@" */
+static char *carrier_name(const spec_chain *chain) {
+  char *name = NULL;
+  size_t length;
+  FILE *f = open_memstream(&name, &length);
+  for (size_t i = 0; f && i < chain->count; i++)
+    fprintf(f, "%s%s", i ? " > " : "", chain->hops[i].name);
+  if (f && fclose(f) == 0)
+    return name;
+  free(name);
+  return NULL;
+}
+
+/* Wraps the far command into the hops from the last to the first; `hops` holds no dashes. */
+static void carrier_wrap(spec_words *words, const spec_hop *const *hops, size_t count, const remora_options *opts) {
+  size_t first_ssh = 0;
+  while (first_ssh < count && hops[first_ssh]->type != CARRIER_SSH)
+    first_ssh++;
+  for (size_t end = count; end > 0;) {
+    const spec_hop *hop = hops[end - 1];
+    size_t start = end - 1;
+    if (hop->type == CARRIER_SSH) {
+      while (start > 0 && hops[start - 1]->type == CARRIER_SSH)
+        start--;
+      carrier_wrap_ssh(words, hops + start, end - start, start == first_ssh, opts);
+    } else if (hop->type == CARRIER_SUDO) {
+      carrier_wrap_sudo(words, hop, opts);
+    } else {
+      carrier_wrap_command(words, hop);
+    }
+    end = start;
+  }
+}
+
+static int carrier_plan_chain(carrier *c, const spec_chain *chain, const struct carrier_node *node,
+                              const remora_options *opts, const char *stub, remora_error **err) {
+  spec_words words = {0}, envp = {0};
+  const spec_hop **hops = calloc(chain->count, sizeof *hops);
+  size_t count = 0;
+  if (!hops)
+    return error_set(err, REMORA_E_NOMEM, NULL);
+  for (size_t i = 0; i < chain->count; i++) {
+    if (chain->hops[i].type != CARRIER_CHILD)
+      hops[count++] = &chain->hops[i];
+    c->has_ssh |= chain->hops[i].type == CARRIER_SSH;
+    c->has_sudo |= chain->hops[i].type == CARRIER_SUDO;
+  }
+  c->local_child = count == 0;
+  c->outermost = count ? hops[0]->type : CARRIER_CHILD;
+
+  int rc = carrier_interpreter(&words, node, opts, err);
+  if (rc == 0) {
+    c->name = carrier_name(chain);
+    char *line = spec_words_quote(&words);
+    c->interpreter = line ? spec_harmless(line, strlen(line)) : NULL;
+    free(line);
+    spec_words_add(&words, node->flag);
+    spec_words_add(&words, stub);
+    if (!c->local_child)
+      carrier_wrap_place(&words, opts);
+    else if (opts->cwd && !(c->cwd = strdup(opts->cwd)))
+      words.failed = true;
+    carrier_wrap(&words, hops, count, opts);
+    carrier_environment(&envp, c, opts);
+    if (words.failed || envp.failed || !c->name || !c->interpreter) {
+      rc = error_set(err, REMORA_E_NOMEM, NULL);
+    } else {
+      c->argv = words.items;
+      c->envp = envp.items;
+      words = envp = (spec_words){0};
+    }
+  }
+  spec_words_clear(&words);
+  spec_words_clear(&envp);
+  free(hops);
+  return rc;
+}
+
+int carrier_plan(carrier *c, const char *spec, const remora_options *opts, const char *stub, remora_error **err) {
+  static const remora_options none = {0};
+  spec_chain chain;
+  *c = (carrier){0};
+  if (!opts)
+    opts = &none;
+  const char *name = opts->node ? opts->node : "python";
+  const struct carrier_node *node = carrier_find_node(name);
+  if (!node) {
+    char *shown = spec_harmless(name, strlen(name));
+    error_set(err, REMORA_E_INVALID, "option node: there is no \"%s\"; known is python", shown ? shown : "?");
+    free(shown);
+    return -1;
+  }
+  if (options_check(opts, err) || spec_chain_make(&chain, spec, opts, err))
+    return -1;
+  int rc = carrier_plan_chain(c, &chain, node, opts, stub, err);
+  spec_chain_clear(&chain);
+  if (rc)
+    carrier_clear(c);
+  return rc;
+}
+
+static void carrier_free_words(char **words) {
+  for (char **word = words; word && *word; word++)
+    free(*word);
+  free(words);
+}
+
+void carrier_clear(carrier *c) {
+  free(c->name);
+  free(c->interpreter);
+  free(c->cwd);
+  carrier_free_words(c->argv);
+  carrier_free_words(c->envp);
+  *c = (carrier){0};
+}
+
+/* ---------------------------------------------------------------------------------------------------- why it failed */
+
+#define CARRIER_NO_ASKING "nobody can be asked for it in batch mode"
+
+/* What programs print, in the order in which to look for it: the reason stands before what follows from it. */
+static const struct carrier_hint {
+  char from; /* printed by: 'h' ssh, which then exits with 255; 's' sudo, which exits with 1; '*' anything */
+  const char *text, *stage, *advice;
+} carrier_hints[] = {
+    {'h', "REMOTE HOST IDENTIFICATION HAS CHANGED", "auth",
+     "the host key is not the one that is known for this host; if that is expected, remove the old one with ssh-keygen "
+     "-R"},
+    {'h', "Host key verification failed", "auth",
+     "the host key is not trusted, and " CARRIER_NO_ASKING "; add it to known_hosts by connecting once by hand"},
+    {'h', "Too many authentication failures", "auth",
+     "the host gave up after too many keys were offered; name the right one with IdentityFile and IdentitiesOnly"},
+    {'h', "Permission denied (", "auth",
+     "no key was accepted; a password or the passphrase of a key may be wanted, and " CARRIER_NO_ASKING
+     "; use a key that ssh-agent holds"},
+    {'h', "Could not resolve hostname", "transport", "there is no host of that name"},
+    {'h', "Connection refused", "transport", "nothing listens there: no ssh server on that port"},
+    {'h', "timed out", "transport", "the host does not answer"},
+    {'h', "No route to host", "transport", "the host cannot be reached"},
+    {'h', "Network is unreachable", "transport", "the host cannot be reached"},
+    {'h', "Unable to negotiate", "transport", "the ssh client and server have no algorithm in common"},
+    {'h', "kex_exchange_identification", "transport",
+     "the ssh server hung up before it said anything: too many connections at once (its MaxStartups), or it turns this "
+     "address away"},
+    {'h', "Connection reset by", "transport", "the ssh server cut the connection"},
+    {'h', "Connection closed by", "transport", "the ssh server cut the connection"},
+    {'h', "onfiguration option", "transport", "ssh does not accept its configuration or the option ssh_options"},
+    {'h', "Bad owner or permissions on", "transport", "ssh does not accept its configuration"},
+    {'s', "must have a tty", "auth",
+     "sudoers wants a terminal (requiretty), and there is none; \"Defaults:USER !requiretty\" lifts that"},
+    {'s', "password is required", "auth", "sudo wants a password, and nobody can be asked; allow it with NOPASSWD"},
+    {'s', "terminal is required", "auth", "sudo wants a password, and nobody can be asked; allow it with NOPASSWD"},
+    {'s', "askpass helper", "auth", "sudo wants a password, and nobody can be asked; allow it with NOPASSWD"},
+    {'s', "not in the sudoers", "auth", "the user may not use sudo"},
+    {'s', "may not run sudo", "auth", "the user may not use sudo"},
+    {'s', "is not allowed to", "auth", "sudoers does not allow this user to run this command as that user"},
+    {'s', "unknown user", "auth", "sudo does not know that user"},
+    {'s', "no new privileges", "auth", "sudo cannot work here: privileges cannot be gained in this container"},
+    {'s', "must be owned by uid 0", "auth", "sudo cannot work here: it is not installed setuid root"},
+    {'*', "account is currently not available", "auth", "the user may not run commands there"},
+    {'*', "cd: ", "bootstrap", "the far process cannot go to its directory (option cwd)"},
+    {'*', "yntax error", "bootstrap",
+     "a shell took the program apart: the login shell there is no POSIX shell, or a command joins its words (for ssh "
+     "use "
+     "a spec)"},
+    {'*', "SyntaxError", "bootstrap",
+     "the far interpreter does not understand the program; Python 3.6 or newer is needed"},
+    {'*', "Python 3.6", "bootstrap", "the far interpreter is too old"},
+    {'*', "No module named", "bootstrap", "the far interpreter lacks a part of its standard library"},
+};
+
+static const struct carrier_hint *carrier_find_hint(const carrier *c, const char *text, int code) {
+  for (size_t i = 0; i < sizeof carrier_hints / sizeof *carrier_hints; i++) {
+    const struct carrier_hint *hint = &carrier_hints[i];
+    bool fits = hint->from == 'h'   ? c->has_ssh && (code == 255 || code < 0)
+                : hint->from == 's' ? c->has_sudo && (code == 1 || code < 0)
+                                    : code != 0 && code != 126 && code != 127;
+    if (fits && strstr(text, hint->text))
+      return hint;
+  }
+  return NULL;
+}
+
+static bool carrier_line_starts(const char *text, const char *prefix) {
+  for (const char *p = strstr(text, prefix); p; p = strstr(p + 1, prefix))
+    if (p == text || p[-1] == '\n')
+      return true;
+  return false;
+}
+
+/* Which stage it was, and why (text that lives for ever, or the text of `room`). */
+static const char *carrier_judge(const carrier *c, const char *text, int status, bool known, char *room, size_t size,
+                                 const char **why) {
+  int code = known && WIFEXITED(status) ? WEXITSTATUS(status) : -1; /* -1: unknown, or a signal */
+  const struct carrier_hint *hint = carrier_find_hint(c, text, code);
+  if (hint) {
+    *why = hint->advice;
+    return hint->stage;
+  }
+  *why = room;
+  /* 126 and 127 are the shell's and env's word for it; sudo and docker have only text. */
+  bool missing =
+      strstr(text, "command not found") || strstr(text, ": not found") || strstr(text, "executable file not");
+  if (code == 127 || (code != 0 && missing)) {
+    snprintf(room, size, "a program was not found there (the interpreter is %s; see the option interpreter)",
+             c->interpreter);
+    return "bootstrap";
+  }
+  if (code == 126) {
+    snprintf(room, size, "a program cannot be run there (the interpreter is %s; see the option interpreter)",
+             c->interpreter);
+    return "bootstrap";
+  }
+  if (c->has_sudo && code != 0 && carrier_line_starts(text, "sudo: ")) { /* also in other languages than English */
+    *why = "sudo refused";
+    return "auth";
+  }
+  if (c->has_ssh && (code == 255 || carrier_line_starts(text, "ssh: "))) {
+    *why = "ssh failed";
+    return "transport";
+  }
+  *why = c->has_ssh && !known ? "the connection ended before the far side was there"
+                              : "the far side ended before it was there";
+  return c->has_ssh && !known ? "transport" : "bootstrap";
+}
+
+/* *new* text: the last lines that are not empty, made harmless, in one line. */
+static char *carrier_last_lines(const char *tail, size_t length) {
+  size_t start = length;
+  for (int lines = 0; start > 0 && length - start < 2000; start--)
+    if (tail[start - 1] == '\n' && start < length && tail[start] != '\n' && ++lines == 10)
+      break;
+  char *text = NULL;
+  size_t size;
+  FILE *f = open_memstream(&text, &size);
+  if (!f)
+    return NULL;
+  bool first = true;
+  for (const char *p = tail + start, *end = tail + length; p < end;) {
+    const char *stop = memchr(p, '\n', (size_t)(end - p)), *next = stop ? stop + 1 : end;
+    stop = stop ? stop : end;
+    while (stop > p && (stop[-1] == '\r' || stop[-1] == ' '))
+      stop--;
+    char *line = stop > p ? spec_harmless(p, (size_t)(stop - p)) : NULL;
+    if (line) {
+      fprintf(f, "%s%s", first ? "" : " | ", line);
+      first = false;
+    }
+    free(line);
+    p = next;
+  }
+  if (fclose(f) == 0)
+    return text;
+  free(text);
+  return NULL;
+}
+
+void carrier_explain(const carrier *c, const char *tail, size_t tail_length, int status, bool status_known,
+                     remora_error **err) {
+  char room[256], ended[64];
+  const char *why;
+  /* NUL would end the search: what was printed may hold anything. */
+  char *text = malloc(tail_length + 1), *lines = tail_length ? carrier_last_lines(tail, tail_length) : NULL;
+  for (size_t i = 0; text && i < tail_length; i++) {
+    text[i] = tail[i];
+    if (!text[i])
+      text[i] = ' ';
+  }
+  if (text)
+    text[tail_length] = '\0';
+  const char *stage = carrier_judge(c, text ? text : "", status, status_known, room, sizeof room, &why);
+  if (!status_known)
+    snprintf(ended, sizeof ended, "exit status unknown");
+  else if (WIFEXITED(status))
+    snprintf(ended, sizeof ended, "exit status %d", WEXITSTATUS(status));
+  else
+    snprintf(ended, sizeof ended, "ended by signal %d", WTERMSIG(status));
+  bool printed = lines && *lines;
+  error_stage(err, stage, "%s: %s (%s); %s%s", c->name, why, ended, printed ? "it printed: " : "it printed nothing",
+              printed ? lines : "");
+  free(text);
+  free(lines);
+}

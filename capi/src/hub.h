@@ -1,0 +1,267 @@
+/* hub.h: what the public functions are made of. One lock (hub->lock) guards everything here; user code never runs under it, and nothing that may wait for an
+ * interpreter's lock is called under it. */
+#ifndef REMORA_HUB_H
+#define REMORA_HUB_H
+
+#include "carrier.h"
+#include "codec.h"
+#include "error.h"
+#include "session.h"
+
+#include <pthread.h>
+#include <uv.h>
+
+#define HUB_SPIN_NS (60u * 1000)            /* how long a wait looks before it sleeps */
+#define HUB_LEASE_NS (20u * 1000 * 1000)    /* how long the loop stays unowned after a wait */
+#define HUB_READ (256u * 1024)              /* bytes read in one turn of one connection */
+
+typedef struct waiter {
+  struct waiter *next, **link;
+  remora_future *future;     /* what it waits for; NULL */
+  remora_queue *queue;       /* whose events it takes; NULL */
+  remora_conn *credit;       /* waits for credit of this connection */
+  uint64_t cost;             /* how much credit */
+  remora_conn *gone;         /* waits until this closed connection's process is gone */
+  bool serves;               /* takes any event of its queue (remora_next_event) */
+  bool drives;               /* it is the one that sleeps on the loop */
+  bool woken;
+  int fd;                    /* where it sleeps otherwise */
+} waiter;
+
+typedef enum driver { DRIVER_NONE, DRIVER_THREAD, DRIVER_BACKGROUND } driver;
+
+typedef struct hub {
+  pthread_mutex_t lock;
+  uv_loop_t loop;
+  driver driver;
+  int sleeping;        /* threads in ppoll on the loop: a change of the loop has to kick them */
+  uint64_t lease_until; /* uv_hrtime */
+  uint64_t waits;      /* waits that ended; tells the background thread that somebody is busy */
+  waiter *waiters;
+  int kick_fd;
+  uv_poll_t kick;
+  bool background_started, background_deep, stopping;
+  pthread_t background;
+  pthread_cond_t background_wake;
+  remora_conn *conns;
+  remora_queue *inner; /* the hub's own: modules and bridges; run by whoever drives */
+  remora_queue *default_queue;
+  _Atomic(remora_proxy *) dropped; /* proxies without users, pushed by finalisers */
+  idmap objects;                   /* userdata -> first remora_object made of it */
+  remora_future **deadlines;       /* a heap, earliest first */
+  size_t ndeadlines, deadlines_room;
+  uv_timer_t deadline_timer;
+  uint64_t chain_prefix, chains;
+  uint8_t *read_buffer;
+} hub;
+
+/* The hub of this process, made when first needed; NULL when memory is out. */
+hub *hub_get(void);
+/* NULL in the child of a fork until a new one is made: handles compare theirs with it. */
+extern hub *hub_current;
+
+/* --- queues and events (queue.c) --- */
+struct remora_queue {
+  atomic_int refs;
+  hub *hub;
+  int fd;
+  bool armed, signalled, dispatcher;
+  remora_event *first, **last;
+  remora_object *reap; /* gone objects whose destroy has to run */
+};
+
+struct remora_event {
+  remora_event *next;
+  remora_event_kind kind;
+  remora_queue *queue;
+  remora_conn *conn;     /* holds a reference */
+  remora_object *object; /* CALL: holds a reference; NULL: the root */
+  message *message;      /* CALL, OUTPUT */
+  remora_value *args;
+  remora_future *future; /* READY: holds a reference */
+  void (*fn)(remora_future *, void *);
+  void *userdata;
+  void (*destroy)(void *);
+  bool started, answered, entered;
+  uint64_t outer_chain; /* what remora_event_enter replaced */
+  char method[];        /* CALL */
+};
+
+/* Under the lock: appends and wakes who takes it. */
+void queue_push(remora_queue *q, remora_event *e);
+/* Under the lock: something of this queue changed; makes its descriptor readable if armed. */
+void queue_signal(remora_queue *q);
+/* Under the lock: the event that a wait for f (NULL: a general pull) has to run; removes it if `take`. */
+remora_event *queue_find(remora_queue *q, const remora_future *f, bool take);
+/* Under the lock. */
+void queue_reap_later(remora_object *o);
+extern _Thread_local int queue_outputs_here; /* OUTPUT events that this thread is handling */
+
+/* --- waiting and driving (loop.c) --- */
+int loop_init(hub *h);
+/* Runs one wait. Under no lock. Returns like remora_wait_for. */
+remora_wait loop_wait(hub *h, waiter *w, int64_t ms);
+remora_wait loop_spin(hub *h, waiter *w);
+/* Under the lock: watchers or timers changed; whoever sleeps on the loop has to look. */
+void loop_changed(hub *h);
+/* Under the lock: nobody may read until the lease is over: the caller is about to wait. */
+void loop_claim(hub *h);
+/* Under the lock. */
+void loop_wake(waiter *w);
+void loop_wake_future(hub *h, const remora_future *f);
+void loop_wake_queue(hub *h, const remora_queue *q);
+/* Those who wait for credit of the connection, or for its end. */
+void loop_wake_credit(hub *h, const remora_conn *c);
+/* Looks, if nobody else does, whether something has come. Under no lock. */
+void loop_glance(hub *h);
+void loop_stop(hub *h);
+
+/* --- connections (conn.c) --- */
+typedef enum conn_state { CONN_CONNECTING, CONN_OPEN, CONN_CLOSED } conn_state;
+
+struct remora_conn {
+  atomic_int refs; /* users, proxies, events, pending futures */
+  hub *hub;
+  remora_conn *next, **link;
+  remora_options *options;
+  carrier carrier;
+  spawned proc;
+  conn_state state;
+  bool closing;     /* it was ended from this side */
+  bool draining;    /* over, but what was queued is still being written */
+  bool proc_gone, status_known;
+  int status;
+  session session;
+  remora_queue *queue;
+  uv_poll_t read_poll, write_poll, error_poll, pid_poll;
+  uv_timer_t timer, reaper;
+  int handles;      /* uv handles that are not closed yet */
+  bool write_on;
+  bool eof;
+  bytes errors;      /* the tail of standard error before HELLO, and an unfinished line after */
+  remora_future *connecting;
+  remora_future *closed_watch; /* the future that remora_conn_on_close hands out */
+  remora_error *why;
+  remora_value *hello;
+  char *bye;
+  uint64_t last_in, last_look; /* ms */
+  bool far_stopped;  /* the warden, or /proc, says so */
+  uint64_t stopped_since;
+  int end_step;      /* how far ending the far process has gone */
+  unsigned spin_misses, spin_skips;
+  struct modules *modules;
+  int outputs_running; /* OUTPUT events taken and not freed */
+  bool out_pipe_grown, in_pipe_grown;
+};
+
+struct remora_proxy {
+  atomic_int refs;
+  hub *hub;
+  remora_conn *conn; /* holds a reference */
+  uint64_t id;
+  uint64_t count; /* how often the far side has sent it */
+  far_type *type;
+  remora_proxy *next_dropped;
+};
+
+/* far_type plus what a bridge to it needs */
+typedef struct conn_type {
+  far_type base;
+  remora_class bridge;
+} conn_type;
+
+/* All under the lock. */
+void conn_flush(remora_conn *c);
+bool conn_pump(remora_conn *c); /* reads what is there; true if something came */
+void conn_fail(remora_conn *c, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void conn_ref_locked(remora_conn *c);
+void conn_unref_locked(remora_conn *c);
+void conn_drain_dropped(hub *h);
+void call_credit_back(remora_conn *c, size_t bytes);
+void conn_close_locked(remora_conn *c);
+void conn_receive(remora_conn *c, message *m);        /* receive.c; owns m */
+void conn_finish(remora_conn *c, remora_error *why);  /* the end; steals why */
+void conn_shut(remora_conn *c);                       /* gives the descriptors back */
+void conn_maybe_free(remora_conn *c);
+/* Is the far process there, busy, stopped, silent, gone? (liveness.c) */
+int liveness_start(remora_conn *c);
+void liveness_greeted(remora_conn *c);
+void liveness_eof(remora_conn *c);
+/* The connection is over: sees to it that the far process ends and is reaped. */
+void liveness_end(remora_conn *c);
+void conn_watch_handle(remora_conn *c, uv_handle_t *handle);
+void conn_unwatch(uv_handle_t *handle);
+remora_event *conn_output_event(remora_conn *c, int stream, const void *data, size_t length);
+
+/* --- proxies and objects --- */
+struct remora_object {
+  atomic_int refs;
+  hub *hub;
+  remora_queue *queue;
+  const remora_class *cls;
+  void *userdata;
+  void (*destroy)(void *);
+  remora_object *next_same, *next_reap;
+};
+/* Under the lock: the proxy for an id that the far side sent once more; *new*. */
+remora_proxy *proxy_import(remora_conn *c, uint64_t id, far_type *type);
+void object_unref_locked(remora_object *o);
+
+/* --- futures and calls (call.c, future.c) --- */
+typedef struct watch {
+  struct watch *next;
+  remora_queue *queue;
+  void (*fn)(remora_future *, void *);
+  void *userdata;
+  void (*destroy)(void *);
+} watch;
+
+struct remora_future {
+  atomic_int refs;
+  _Atomic(int) state; /* remora_state */
+  hub *hub;
+  remora_conn *conn; /* holds a reference */
+  uint32_t call;     /* 0: not in the table of pending calls */
+  uint64_t chain;
+  uint64_t credit;
+  message *reply;    /* DONE or FAILED by the far side */
+  _Atomic(remora_value *) value; /* decoded */
+  _Atomic(remora_error *) error; /* decoded or made here */
+  uint64_t deadline; /* ms of uv_hrtime; 0 none */
+  size_t heap_index; /* 1-based; 0: not in the heap */
+  watch *watches, **watches_last;
+};
+
+remora_future *future_new(hub *h, remora_conn *c);
+/* Under the lock. Steals reply or error. */
+void future_done(remora_future *f, message *reply);
+void future_fail(remora_future *f, remora_error *error);
+void future_unref_locked(remora_future *f);
+/* deadline.c; under the lock. */
+void deadline_set(remora_future *f, uint64_t at_ms);
+void deadline_clear(remora_future *f);
+uint64_t hub_now_ms(void);
+
+/* Under the lock: sends CALL, REPLY or ERROR with the references of `out` counted. 0, or -1 with *err. Does not flush. */
+int call_send(remora_conn *c, frame *head, const char *method, codec_out *out, remora_error **err);
+/* Answers a call of the far side. */
+int call_answer(remora_conn *c, const message *m, const remora_value *value, remora_error **err);
+void call_answer_error(remora_conn *c, const message *m, const remora_error *error);
+/* The references of a message become proxies and objects; under the lock; false: the far side broke the rules. */
+bool call_import(remora_conn *c, message *m);
+/* *new* value of a message; under no lock. */
+remora_value *call_decode(message *m, remora_error **err);
+extern _Thread_local uint64_t call_chain; /* of the incoming call that this thread runs; 0 */
+
+/* --- what the hub itself answers (inner.c, modules.c) --- */
+void inner_run(hub *h); /* under no lock */
+remora_object *bridge_object(remora_proxy *p); /* under the lock; *new* */
+struct modules *modules_new(const remora_options *opts);
+void modules_free(struct modules *m);
+void modules_allow(struct modules *m, const char *name);
+/* Answers `module`, `resource` and `resources`. Under no lock. *new*, or NULL with *err. */
+remora_value *modules_answer(struct modules *m, const char *method, const remora_value *args, remora_error **err);
+/* The program for a node of that language, compressed, and the stub that reads it. 0 or -1. */
+int modules_node(const char *language, const unsigned char **program, size_t *size, const char **stub);
+
+#endif

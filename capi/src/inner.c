@@ -1,0 +1,82 @@
+/* inner.c: what the hub answers itself, on the thread that drives and outside the lock: calls of the root, calls of bridges. */
+#include "hub.h"
+
+#include <stdlib.h>
+
+/* One forwarded call: whose answer goes where. */
+typedef struct forward {
+  remora_event *call;
+} forward;
+
+static void forward_done(remora_future *f, void *userdata) {
+  forward *fw = userdata;
+  remora_error *err = NULL;
+  remora_value *v = remora_future_result(f, &err);
+  if (err)
+    remora_event_fail(fw->call, err);
+  else
+    (void)remora_event_reply(fw->call, v, NULL);
+  (void)remora_value_unref(v);
+}
+
+static void forward_free(void *userdata) {
+  forward *fw = userdata;
+  (void)remora_event_free(fw->call);
+  free(fw);
+}
+
+/* Takes e over. */
+static void inner_forward(hub *h, remora_event *e) {
+  remora_error *err = NULL;
+  const remora_value *args = remora_event_args(e, NULL);
+  forward *fw = args ? malloc(sizeof *fw) : NULL;
+  if (!fw) {
+    (void)remora_event_free(e);
+    return;
+  }
+  fw->call = e;
+  uint32_t left = e->message->head.aux;
+  remora_event_enter(e); /* the chain goes on */
+  unsigned flags = REMORA_NOWAIT | (e->message->head.flags & FRAME_ONEWAY ? REMORA_ONEWAY : 0);
+  remora_future *f = remora_start_with(e->object->userdata, e->method, args, left ? (int64_t)left : -1, flags, &err);
+  if (e->entered) {
+    e->entered = false;
+    call_chain = e->outer_chain;
+  }
+  if (!f || remora_then(f, h->inner, forward_done, fw, forward_free, &err) != 0) {
+    remora_event_fail(e, err);
+    forward_free(fw);
+  }
+  (void)remora_future_unref(f);
+}
+
+static void inner_root(remora_event *e) {
+  remora_error *err = NULL;
+  const remora_value *args = remora_event_args(e, NULL);
+  if (!args) return;
+  if (e->message->head.object != 0) {
+    remora_event_fail(e, remora_error_new(REMORA_E_NOTFOUND, "there is no such object (any more)"));
+    return;
+  }
+  remora_value *v = modules_answer(e->conn->modules, e->method, args, &err);
+  if (err)
+    remora_event_fail(e, err);
+  else
+    (void)remora_event_reply(e, v, NULL);
+  (void)remora_value_unref(v);
+}
+
+void inner_run(hub *h) {
+  for (remora_event *e; (e = remora_take(h->inner, NULL)) != NULL;) {
+    if (e->kind == REMORA_EVENT_CALL && e->object) {
+      inner_forward(h, e);
+      continue;
+    }
+    if (e->kind == REMORA_EVENT_CALL)
+      inner_root(e);
+    else
+      remora_event_run(e);
+    (void)remora_event_free(e);
+  }
+  (void)remora_queue_reap(h->inner);
+}

@@ -1,0 +1,284 @@
+/* liveness.c: gone, stopped, silent and busy are told apart, by evidence from outside the far interpreter; and the far process's end.
+ *
+ * A local child is watched through its pidfd and /proc; a far one through its beats and through its warden, which speaks on standard error. */
+#include "hub.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TAIL 4096u
+
+static const char *signal_name(int n, char *room, size_t size) {
+  const char *abbreviation = sigabbrev_np(n);
+  (void)snprintf(room, size, "signal %d%s%s%s", n, abbreviation ? " (SIG" : "", abbreviation ? abbreviation : "",
+                 abbreviation ? ")" : "");
+  return room;
+}
+
+/* Ends the connection because the process is gone. */
+static void liveness_tell_gone(remora_conn *c) {
+  char room[64];
+  const char *what = c->carrier.local_child ? "the far process" : c->carrier.argv[0];
+  if (c->state == CONN_CONNECTING) {
+    /* What a login shell or interpreter said, on either stream. */
+    char tail[2 * TAIL + 32];
+    size_t n = 0, stray = c->session.stray.end - c->session.stray.begin, errors = c->errors.end - c->errors.begin;
+    if (stray > TAIL) stray = TAIL;
+    if (errors > TAIL) errors = TAIL;
+    if (stray) memcpy(tail, c->session.stray.data + c->session.stray.end - stray, stray);
+    n = stray;
+    if (errors) memcpy(tail + n, c->errors.data + c->errors.end - errors, errors);
+    n += errors;
+    remora_error *why = NULL;
+    carrier_explain(&c->carrier, tail, n, c->status, c->status_known, &why);
+    if (!why) (void)error_stage(&why, "bootstrap", "%s: the far side ended before it greeted", c->carrier.name);
+    conn_finish(c, why);
+  } else if (c->bye) {
+    conn_fail(c, REMORA_E_LOST, "%s: the far side said goodbye: %s", c->carrier.name, c->bye);
+  } else if (!c->proc_gone) {
+    conn_fail(c, REMORA_E_LOST, "%s: %s closed its end of the connection", c->carrier.name, what);
+  } else if (!c->status_known) {
+    conn_fail(c, REMORA_E_LOST, "%s: %s is gone (exit status unknown)", c->carrier.name, what);
+  } else if (WIFSIGNALED(c->status)) {
+    conn_fail(c, REMORA_E_LOST, "%s: %s was killed by %s", c->carrier.name, what,
+              signal_name(WTERMSIG(c->status), room, sizeof room));
+  } else {
+    conn_fail(c, REMORA_E_LOST, "%s: %s ended with exit status %d", c->carrier.name, what, WEXITSTATUS(c->status));
+  }
+}
+
+static bool liveness_reap(remora_conn *c) {
+  if (c->proc_gone) return true;
+  int r = carrier_reap(&c->proc, &c->status);
+  if (r == 0) return false;
+  c->proc_gone = true;
+  c->status_known = r == 1;
+  conn_unwatch((uv_handle_t *)&c->pid_poll);
+  if (c->proc.pidfd >= 0) close(c->proc.pidfd);
+  c->proc.pidfd = -1;
+  loop_wake_credit(c->hub, c);
+  return true;
+}
+
+static void liveness_stop_timers(remora_conn *c) {
+  conn_unwatch((uv_handle_t *)&c->timer);
+  conn_unwatch((uv_handle_t *)&c->error_poll);
+  if (c->proc.errors >= 0) close(c->proc.errors);
+  c->proc.errors = -1;
+}
+
+static void pid_cb(uv_poll_t *poll, int status, int events) {
+  (void)status, (void)events;
+  remora_conn *c = poll->data;
+  if (!liveness_reap(c)) return;
+  if (c->state != CONN_CLOSED) {
+    while (conn_pump(c) && c->state != CONN_CLOSED && !c->eof) {
+    } /* what it wrote before it died still counts */
+    if (c->state != CONN_CLOSED) liveness_tell_gone(c);
+  }
+  if (c->draining)
+    conn_shut(c);
+  else
+    liveness_end(c);
+}
+
+/* The far side closed its output. Its exit status usually follows within a moment and says more. */
+static void eof_cb(uv_timer_t *timer) {
+  remora_conn *c = timer->data;
+  (void)liveness_reap(c);
+  liveness_tell_gone(c);
+}
+
+void liveness_eof(remora_conn *c) {
+  if (c->eof || c->state == CONN_CLOSED) return;
+  c->eof = true;
+  (void)uv_poll_stop(&c->read_poll);
+  if (liveness_reap(c)) {
+    liveness_tell_gone(c);
+    return;
+  }
+  (void)uv_timer_start(&c->timer, eof_cb, c->proc.pidfd >= 0 ? 300 : 50, 0);
+  loop_changed(c->hub);
+}
+
+/* --------------------------------------------------------------------------------------------- standard error, the warden */
+
+static void liveness_warden(remora_conn *c, const char *line) {
+  int n;
+  uint64_t now = uv_now(&c->hub->loop);
+  if (strcmp(line, "remora alive") == 0) {
+    c->last_in = now;
+    c->far_stopped = false;
+  } else if (strcmp(line, "remora stopped") == 0) {
+    c->last_look = now;
+    if (!c->far_stopped) c->stopped_since = now;
+    c->far_stopped = true;
+  } else if (sscanf(line, "remora exit %d", &n) == 1 && c->state == CONN_OPEN) {
+    conn_fail(c, REMORA_E_LOST, "%s: the far process ended with exit status %d", c->carrier.name, n);
+  } else if (sscanf(line, "remora signal %d", &n) == 1 && c->state == CONN_OPEN) {
+    char room[64];
+    conn_fail(c, REMORA_E_LOST, "%s: the far process was killed by %s", c->carrier.name, signal_name(n, room, sizeof room));
+  }
+}
+
+static void liveness_print(remora_conn *c, const uint8_t *data, size_t length) {
+  if (length == 0) return;
+  remora_event *e = conn_output_event(c, 2, data, length);
+  if (e) queue_push(c->queue, e);
+}
+
+/* Takes the warden's lines out of what stands in c->errors; the rest is output. Keeps an unfinished warden's line. */
+static void liveness_split(remora_conn *c) {
+  bytes *b = &c->errors;
+  while (b->begin < b->end && c->state == CONN_OPEN) {
+    uint8_t *p = b->data + b->begin, *end = b->data + b->end, *nul = memchr(p, 0, (size_t)(end - p));
+    liveness_print(c, p, (size_t)((nul ? nul : end) - p));
+    b->begin += (size_t)((nul ? nul : end) - p);
+    if (!nul) break;
+    uint8_t *newline = memchr(nul, '\n', (size_t)(end - nul));
+    if (!newline) {
+      if (end - nul > 64) b->begin++; /* not the warden's after all */
+      if (end - nul > 64) continue;
+      break;
+    }
+    *newline = 0;
+    b->begin = (size_t)(newline + 1 - b->data);
+    liveness_warden(c, (const char *)nul + 1);
+  }
+}
+
+static void error_cb(uv_poll_t *poll, int status, int events) {
+  (void)status, (void)events;
+  remora_conn *c = poll->data;
+  uint8_t *buffer = c->hub->read_buffer;
+  ssize_t got = read(c->proc.errors, buffer, 32 * 1024);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got <= 0) {
+    (void)uv_poll_stop(&c->error_poll);
+    return;
+  }
+  bytes *b = &c->errors;
+  if (b->begin > 0) {
+    memmove(b->data, b->data + b->begin, b->end - b->begin);
+    b->end -= b->begin;
+    b->begin = 0;
+  }
+  if (c->state == CONN_CONNECTING && b->end > TAIL) { /* only the tail is ever shown */
+    memmove(b->data, b->data + b->end - TAIL, TAIL);
+    b->end = TAIL;
+  }
+  if (b->end + (size_t)got > b->room) {
+    uint8_t *data = realloc(b->data, b->end + (size_t)got);
+    if (!data) return;
+    b->data = data;
+    b->room = b->end + (size_t)got;
+  }
+  memcpy(b->data + b->end, buffer, (size_t)got);
+  b->end += (size_t)got;
+  if (c->state == CONN_OPEN) liveness_split(c);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- the clock */
+
+static void look_cb(uv_timer_t *timer) {
+  remora_conn *c = timer->data;
+  uint64_t now = uv_now(&c->hub->loop), every = uv_timer_get_repeat(timer);
+  uint64_t dead_after = (uint64_t)c->options->dead_after, late = now - c->last_look;
+  if (c->state != CONN_OPEN || c->eof) return;
+  bool was_asleep = late > 4 * every + 1000; /* this process, or its machine, was: the silence is ours */
+  c->last_look = now;
+  if (was_asleep) c->last_in = now;
+  if (now - c->last_in < (uint64_t)c->options->heartbeat) return;
+  if (c->carrier.local_child) {
+    uint64_t ticks;
+    char state = carrier_look(c->proc.pid, &ticks);
+    bool stopped = state == 'T' || state == 't';
+    if (stopped && !c->far_stopped) c->stopped_since = c->last_in;
+    c->far_stopped = stopped;
+    if (!stopped) return; /* it lives: busy where its interpreter cannot beat, or it was let go on */
+  }
+  if (c->far_stopped && now - c->stopped_since >= dead_after) {
+    if (c->carrier.local_child) kill(c->proc.pid, SIGKILL);
+    conn_fail(c, REMORA_E_LOST, "%s: the far process has been stopped (SIGSTOP) for %.1f s", c->carrier.name,
+              (double)(now - c->stopped_since) / 1000);
+  } else if (!c->far_stopped && now - c->last_in >= dead_after) {
+    conn_fail(c, REMORA_E_LOST, "%s: no sign of life for %.1f s", c->carrier.name, (double)(now - c->last_in) / 1000);
+  }
+}
+
+void liveness_greeted(remora_conn *c) {
+  liveness_split(c);
+  (void)uv_timer_stop(&c->timer);
+  if (c->state != CONN_OPEN || c->options->heartbeat <= 0) return;
+  uint64_t every = (uint64_t)(c->options->heartbeat < c->options->dead_after ? c->options->heartbeat : c->options->dead_after) / 4;
+  if (every < 20) every = 20;
+  c->last_look = uv_now(&c->hub->loop);
+  (void)uv_timer_start(&c->timer, look_cb, every, every);
+}
+
+static void timeout_cb(uv_timer_t *timer) {
+  remora_conn *c = timer->data;
+  remora_error *why = NULL;
+  const session *s = &c->session;
+  size_t errors = c->errors.end - c->errors.begin, stray = s->stray.end - s->stray.begin;
+  const char *stage = s->started || stray ? "hello" : c->carrier.has_ssh && !errors ? "transport" : "bootstrap";
+  const char *printed = stray ? (const char *)s->stray.data + s->stray.begin : (const char *)c->errors.data + c->errors.begin;
+  size_t length = stray ? stray : errors;
+  if (length > 500) printed += length - 500, length = 500;
+  (void)error_stage(&why, stage, "%s: the far side did not greet within %" PRId64 " ms%s%.*s", c->carrier.name, c->options->timeout,
+                    length ? "; it printed: " : "", (int)length, length ? printed : "");
+  if (c->proc.pid > 0 && !c->proc_gone) kill(c->proc.pid, SIGTERM);
+  conn_finish(c, why);
+}
+
+int liveness_start(remora_conn *c) {
+  uv_loop_t *loop = &c->hub->loop;
+  (void)uv_timer_init(loop, &c->timer);
+  conn_watch_handle(c, (uv_handle_t *)&c->timer);
+  (void)uv_timer_start(&c->timer, timeout_cb, (uint64_t)c->options->timeout, 0);
+  (void)uv_timer_init(loop, &c->reaper);
+  conn_watch_handle(c, (uv_handle_t *)&c->reaper);
+  (void)uv_poll_init(loop, &c->error_poll, c->proc.errors);
+  conn_watch_handle(c, (uv_handle_t *)&c->error_poll);
+  (void)uv_poll_start(&c->error_poll, UV_READABLE, error_cb);
+  if (c->proc.pidfd >= 0) {
+    (void)uv_poll_init(loop, &c->pid_poll, c->proc.pidfd);
+    conn_watch_handle(c, (uv_handle_t *)&c->pid_poll);
+    (void)uv_poll_start(&c->pid_poll, UV_READABLE, pid_cb);
+  }
+  return 0;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- the end */
+
+/* A far process gets the end of file, then SIGTERM, then SIGKILL. */
+static void reaper_cb(uv_timer_t *timer) {
+  remora_conn *c = timer->data;
+  if (!c->proc_gone && !liveness_reap(c)) {
+    c->end_step++;
+    if (c->end_step >= 10 && c->draining) conn_shut(c); /* a second is over */
+    if (c->end_step == 20) kill(c->proc.pid, SIGTERM);
+    if (c->end_step == 30) kill(c->proc.pid, SIGKILL);
+    return;
+  }
+  liveness_end(c);
+}
+
+void liveness_end(remora_conn *c) {
+  if (!c->draining) liveness_stop_timers(c);
+  if (liveness_reap(c)) {
+    if (!c->draining) conn_unwatch((uv_handle_t *)&c->reaper);
+    return;
+  }
+  if (!uv_is_active((uv_handle_t *)&c->reaper) && !uv_is_closing((uv_handle_t *)&c->reaper)) {
+    if (c->far_stopped) kill(c->proc.pid, SIGKILL);
+    (void)uv_timer_start(&c->reaper, reaper_cb, 100, 100); /* the pidfd tells sooner; this is for those who do not want to end */
+    loop_changed(c->hub);
+  }
+}

@@ -1,0 +1,310 @@
+/* queue.c: queues and events: what waits for user code, and who may run it. */
+#include "hub.h"
+
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+_Thread_local int queue_outputs_here;
+
+remora_queue *remora_queue_new(void) {
+  hub *h = hub_get();
+  remora_queue *q = h ? calloc(1, sizeof *q) : NULL;
+  if (!q) return NULL;
+  atomic_init(&q->refs, 1);
+  q->hub = h;
+  q->last = &q->first;
+  q->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (q->fd < 0) return free(q), NULL;
+  return q;
+}
+
+remora_queue *remora_default_queue(void) {
+  hub *h = hub_get();
+  return h ? h->default_queue : NULL;
+}
+
+remora_queue *remora_queue_ref(remora_queue *q) {
+  if (q) atomic_fetch_add_explicit(&q->refs, 1, memory_order_relaxed);
+  return q;
+}
+
+remora_queue *remora_queue_unref(remora_queue *q) {
+  if (!q || q->hub != hub_current || atomic_fetch_sub_explicit(&q->refs, 1, memory_order_acq_rel) != 1) return NULL;
+  while (q->first) { /* events hold no reference of the queue: nobody will run these */
+    remora_event *e = q->first;
+    q->first = e->next;
+    (void)remora_event_free(e);
+  }
+  (void)remora_queue_reap(q);
+  close(q->fd);
+  free(q);
+  return NULL;
+}
+
+void remora_queue_set_dispatcher(remora_queue *q, int on) {
+  pthread_mutex_lock(&q->hub->lock);
+  q->dispatcher = on != 0;
+  pthread_mutex_unlock(&q->hub->lock);
+}
+
+int remora_queue_fd(remora_queue *q) { return q->fd; }
+
+void queue_signal(remora_queue *q) {
+  loop_wake_queue(q->hub, q);
+  if (!q->armed || q->signalled) return;
+  uint64_t one = 1;
+  q->signalled = write(q->fd, &one, sizeof one) == sizeof one;
+}
+
+int remora_queue_arm(remora_queue *q) {
+  hub *h = q->hub;
+  if (h != hub_current) return 0;
+  pthread_mutex_lock(&h->lock);
+  q->armed = true;
+  if (q->signalled) {
+    uint64_t count;
+    ssize_t ignored = read(q->fd, &count, sizeof count);
+    (void)ignored;
+    q->signalled = false;
+  }
+  bool any = q->first || q->reap;
+  if (any)
+    queue_signal(q);
+  else if (h->driver == DRIVER_NONE)
+    loop_changed(h); /* the owner goes to sleep in a loop of its own: ours needs a driver now */
+  pthread_mutex_unlock(&h->lock);
+  return any;
+}
+
+void queue_push(remora_queue *q, remora_event *e) {
+  e->next = NULL;
+  *q->last = e;
+  q->last = &e->next;
+  e->queue = q;
+  queue_signal(q);
+}
+
+/* Does a wait that goes on elsewhere have to run this event? */
+static bool queue_claimed(const remora_queue *q, const remora_event *e) {
+  for (const waiter *w = q->hub->waiters; w; w = w->next) {
+    if (w->queue != q || !w->future) continue;
+    if (e->kind == REMORA_EVENT_OUTPUT && w->future->conn == e->conn) return true;
+    if (e->kind == REMORA_EVENT_CALL && e->message->head.chain == w->future->chain) return true;
+  }
+  return false;
+}
+
+remora_event *queue_find(remora_queue *q, const remora_future *f, bool take) {
+  for (remora_event **at = &q->first; *at; at = &(*at)->next) {
+    remora_event *e = *at;
+    bool mine;
+    if (!f)
+      mine = !q->dispatcher || !queue_claimed(q, e);
+    else if (!q->dispatcher)
+      mine = true;
+    else if (e->kind == REMORA_EVENT_CALL)
+      mine = e->message->head.chain == f->chain;
+    else
+      mine = e->kind == REMORA_EVENT_OUTPUT && e->conn == f->conn;
+    if (!mine) continue;
+    if (take) {
+      *at = e->next;
+      if (!*at) q->last = at;
+      e->next = NULL;
+    }
+    return e;
+  }
+  return NULL;
+}
+
+void queue_reap_later(remora_object *o) {
+  remora_queue *q = o->queue;
+  o->next_reap = q->reap;
+  q->reap = o;
+  if (!o->next_reap) queue_signal(q);
+}
+
+int remora_queue_reap(remora_queue *q) {
+  hub *h = q->hub;
+  if (h != hub_current) return 0;
+  pthread_mutex_lock(&h->lock);
+  remora_object *gone = q->reap;
+  q->reap = NULL;
+  pthread_mutex_unlock(&h->lock);
+  int n = 0;
+  while (gone) {
+    remora_object *next = gone->next_reap;
+    gone->destroy(gone->userdata);
+    if (q != h->inner) (void)remora_queue_unref(gone->queue);
+    free(gone);
+    gone = next;
+    n++;
+  }
+  return n;
+}
+
+/* Under the lock: an event leaves its queue to be run. */
+static void event_started(remora_event *e) {
+  e->started = true;
+  if (e->kind == REMORA_EVENT_OUTPUT) {
+    e->conn->outputs_running++;
+    queue_outputs_here++;
+  }
+  if (e->kind == REMORA_EVENT_OUTPUT || (e->kind == REMORA_EVENT_CALL && e->object)) call_credit_back(e->conn, FRAME_HEADER + e->message->head.size);
+}
+
+remora_event *remora_take(remora_queue *q, remora_future *f) {
+  hub *h = q->hub;
+  if (h != hub_current) return NULL;
+  pthread_mutex_lock(&h->lock);
+  remora_event *e = queue_find(q, f, true);
+  if (e) event_started(e);
+  pthread_mutex_unlock(&h->lock);
+  return e;
+}
+
+remora_event *remora_next_event(remora_queue *q, int64_t ms) {
+  hub *h = q->hub;
+  if (h != hub_current) return NULL;
+  remora_event *e = remora_take(q, NULL);
+  if (!e && ms != 0) {
+    waiter w = {.queue = q, .serves = true};
+    if (loop_wait(h, &w, ms) == REMORA_WAIT_EVENT) e = remora_take(q, NULL);
+  } else if (!e) {
+    loop_glance(h);
+    e = remora_take(q, NULL);
+  }
+  if (e) return e;
+  pthread_mutex_lock(&h->lock);
+  bool reap = q->reap != NULL;
+  pthread_mutex_unlock(&h->lock);
+  if (!reap || !(e = calloc(1, sizeof *e))) return NULL;
+  e->kind = REMORA_EVENT_REAP;
+  e->queue = q;
+  return e;
+}
+
+int remora_serve(remora_queue *q, int64_t ms) {
+  hub *h = q->hub;
+  if (h != hub_current) return 0;
+  int n = 0;
+  uint64_t until = ms < 0 ? UINT64_MAX : hub_now_ms() + (uint64_t)ms;
+  for (;;) {
+    uint64_t now = hub_now_ms();
+    remora_event *e = remora_next_event(q, until == UINT64_MAX ? -1 : now >= until ? 0 : (int64_t)(until - now));
+    if (!e) return n; /* the time is up, a signal, or the end of the hub */
+    remora_event_run(e);
+    (void)remora_event_free(e);
+    n++;
+  }
+}
+
+/* ------------------------------------------------------------------------------------------------------------- events */
+
+remora_event_kind remora_event_type(const remora_event *e) { return e->kind; }
+remora_conn *remora_event_conn(const remora_event *e) { return e->conn; }
+remora_object *remora_event_object(const remora_event *e) { return e->object; }
+remora_future *remora_event_future(const remora_event *e) { return e->future; }
+void *remora_event_userdata(const remora_event *e) { return e->object ? e->object->userdata : e->userdata; }
+int remora_event_stream(const remora_event *e) { return e->message ? (int)e->message->head.aux : 0; }
+
+const char *remora_event_method(const remora_event *e) {
+  return e->kind == REMORA_EVENT_CALL ? e->method : NULL;
+}
+
+const char *remora_event_data(const remora_event *e, size_t *length) {
+  if (e->kind != REMORA_EVENT_OUTPUT) return NULL;
+  if (length) *length = e->message->head.size;
+  return (const char *)e->message->payload;
+}
+
+const remora_value *remora_event_args(remora_event *e, remora_error **err) {
+  if (e->args) return e->args;
+  remora_error *why = NULL;
+  e->args = call_decode(e->message, &why);
+  if (e->args && remora_value_kind(e->args) == REMORA_LIST) return e->args;
+  e->args = remora_value_unref(e->args);
+  if (!why) (void)error_set(&why, REMORA_E_VALUE, "the arguments of a call are not a list");
+  call_answer_error(e->conn, e->message, why);
+  e->answered = true;
+  if (err)
+    *err = why;
+  else
+    (void)remora_error_free(why);
+  return NULL;
+}
+
+void remora_event_enter(remora_event *e) {
+  if (e->kind != REMORA_EVENT_CALL || e->entered) return;
+  e->entered = true;
+  e->outer_chain = call_chain;
+  call_chain = e->message->head.chain;
+}
+
+static void event_leave(remora_event *e) {
+  if (!e->entered) return;
+  e->entered = false;
+  call_chain = e->outer_chain;
+}
+
+int remora_event_reply(remora_event *e, const remora_value *value, remora_error **err) {
+  event_leave(e);
+  if (e->kind != REMORA_EVENT_CALL || e->answered) return error_set(err, REMORA_E_INVALID, "this event was answered already");
+  e->answered = true;
+  return call_answer(e->conn, e->message, value, err);
+}
+
+void remora_event_fail(remora_event *e, remora_error *error) {
+  event_leave(e);
+  if (e->kind == REMORA_EVENT_CALL && !e->answered) {
+    e->answered = true;
+    call_answer_error(e->conn, e->message, error);
+  }
+  (void)remora_error_free(error);
+}
+
+void remora_event_run(remora_event *e) {
+  switch (e->kind) {
+  case REMORA_EVENT_READY:
+    if (e->fn) e->fn(e->future, e->userdata);
+    return;
+  case REMORA_EVENT_REAP: (void)remora_queue_reap(e->queue); return;
+  case REMORA_EVENT_OUTPUT: return;
+  case REMORA_EVENT_CALL: break;
+  }
+  remora_error *err = NULL;
+  const remora_value *args = remora_event_args(e, NULL);
+  if (!args) return;
+  remora_event_enter(e);
+  remora_value *result = e->object->cls->call(e->object->userdata, remora_event_method(e), args, &err);
+  if (!result && err) {
+    remora_event_fail(e, err);
+    return;
+  }
+  (void)remora_event_reply(e, result, NULL);
+  (void)remora_value_unref(result);
+}
+
+remora_event *remora_event_free(remora_event *e) {
+  if (!e) return NULL;
+  event_leave(e);
+  hub *h = hub_current;
+  if (e->kind == REMORA_EVENT_CALL && !e->answered && e->conn->hub == h)
+    remora_event_fail(e, remora_error_new(REMORA_E_CANCELLED, "the call was dropped without an answer"));
+  if (e->kind == REMORA_EVENT_READY && e->destroy) e->destroy(e->userdata);
+  (void)remora_value_unref(e->args);
+  (void)remora_future_unref(e->future);
+  (void)remora_object_unref(e->object);
+  message_unref(e->message);
+  if (e->kind == REMORA_EVENT_OUTPUT && e->started && e->conn->hub == h) {
+    pthread_mutex_lock(&h->lock);
+    e->conn->outputs_running--;
+    queue_outputs_here--;
+    loop_wake_queue(h, e->conn->queue);
+    pthread_mutex_unlock(&h->lock);
+  }
+  (void)remora_conn_unref(e->conn);
+  free(e);
+  return NULL;
+}

@@ -1,0 +1,78 @@
+"""Futures in asyncio: one queue for each loop, watched through its descriptor; no thread for a call."""
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import Any, Callable, Dict
+
+from . import remora_capi as _capi
+from ._future import Future, _Then
+
+
+class _LoopQueue:
+    """The queue of one asyncio loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._queue = _capi.remora_queue_new()
+        self._waiting = 0
+        self._fd = _capi.remora_queue_fd(self._queue)
+        self._loop = weakref.ref(loop)
+
+    def notify(self, future: Future, fn: Callable[[], Any]) -> None:
+        """fn() is called in the loop when the future is done. The descriptor is watched only while somebody waits."""
+        loop = self._loop()
+        assert loop is not None
+        if self._waiting == 0:
+            loop.add_reader(self._fd, self._pull)
+        self._waiting += 1
+
+        def ready() -> None:
+            self._waiting -= 1
+            fn()
+
+        future._notify(self._queue, ready)
+        if _capi.remora_queue_arm(self._queue):
+            loop.call_soon(self._pull)
+
+    def _pull(self) -> None:
+        while True:
+            event = _capi.remora_next_event(self._queue, 0)
+            if event is not None:
+                _capi.remora_event_userdata(event)()
+            elif not _capi.remora_queue_arm(self._queue):
+                break
+        loop = self._loop()
+        if self._waiting == 0 and loop is not None:
+            loop.remove_reader(self._fd)
+
+
+_queues: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopQueue]" = weakref.WeakKeyDictionary()
+
+
+async def wait(future: Future) -> Any:
+    """What `await future` does."""
+    if not future.done():
+        loop = asyncio.get_running_loop()
+        done: "asyncio.Future[None]" = loop.create_future()
+
+        def ready() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        if isinstance(future, _Then):
+            future._on_done(lambda: loop.is_closed() or loop.call_soon_threadsafe(ready))
+        else:
+            queue = _queues.get(loop)
+            if queue is None:
+                queue = _queues[loop] = _LoopQueue(loop)
+            queue.notify(future, ready)
+        try:
+            await done
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+    return future.result()
+
+
+def forked() -> None:
+    _queues.clear()

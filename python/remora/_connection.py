@@ -1,0 +1,233 @@
+"""Connections."""
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Callable, Dict, Generator, List, Mapping, Optional, Sequence, Union
+
+from . import _dispatch, _exports
+from . import remora_capi as _capi
+from ._errors import InvalidArgument
+from ._future import Future
+from ._source import module_roots
+
+Spec = Union[str, "os.PathLike[str]", Sequence[Union[str, "os.PathLike[str]", Sequence[str]]]]
+
+CLOSE_SECONDS = 5.0  # how long the end of a `with` waits for the far process; it is killed before
+
+_LANGUAGE = "python " + ".".join(map(str, sys.version_info[:3]))
+
+
+class Connection:
+    """A connection to a far process; made by connect(). Any thread may use it.
+
+    At the end of a `with` block it is closed. Otherwise it ends when neither it nor anything that came from it is in use any more."""
+
+    __slots__ = ("_handle", "__weakref__")
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def _root(self) -> Any:
+        return _capi.remora_conn_root(self._handle)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether calls can be made."""
+        return bool(_capi.remora_conn_is_valid(self._handle))
+
+    @property
+    def pid(self) -> int:
+        """The process id of the far side, on its host."""
+        return _capi.remora_conn_pid(self._handle)
+
+    @property
+    def name(self) -> str:
+        """What it was connected to, for messages."""
+        return _capi.remora_conn_name(self._handle)
+
+    @property
+    def hello(self) -> Dict[str, Any]:
+        """What the far side said of itself: language, pid, host, user, ..."""
+        return _capi.remora_conn_hello(self._handle) or {}
+
+    @property
+    def stats(self) -> Dict[str, int]:
+        """Counters: calls, bytes_in, bytes_out, exports, imports, pending."""
+        return _capi.remora_conn_stats(self._handle)
+
+    @property
+    def on_close(self) -> Future:
+        """A future that fails with ConnectionLost (the reason) when the connection is lost, and yields None when it is closed
+        from here."""
+        return _capi.remora_conn_on_close(self._handle)
+
+    def close(self) -> None:
+        """Fails every waiting call with ConnectionLost and ends the far process. Returns at once; one-way calls that were
+        made before are still sent for at most a second. More than once is harmless."""
+        _capi.remora_conn_close(self._handle)
+
+    def wait_closed(self, timeout: Optional[float] = None) -> bool:
+        """Waits until the far process of a closed connection is gone, at most `timeout` seconds; whether it is."""
+        return _capi.remora_conn_wait_closed(self._handle, -1 if timeout is None else round(timeout * 1000)) == 0
+
+    def connect(self, spec: Spec = "-", **options: Any) -> Any:
+        """Makes the far side connect; gives the Proxy of its Connection, which new_on and can_on take like one of ours."""
+        return self._root().can("remora.connect")(_plain_spec(spec), **options)
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+        self.wait_closed(CLOSE_SECONDS)
+
+    async def __aenter__(self) -> "Connection":
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        import asyncio
+
+        self.close()
+        await asyncio.get_running_loop().run_in_executor(None, self.wait_closed, CLOSE_SECONDS)
+
+    def __repr__(self) -> str:
+        return f"<remora.Connection to {self.name} (pid {self.pid}){'' if self.is_valid else ', closed'}>"
+
+
+class _Connecting:
+    """What connect_async gives: to be awaited, or for `async with`."""
+
+    def __init__(self, args: Any, kwargs: Any) -> None:
+        self._args, self._kwargs = args, kwargs
+        self._conn: Optional[Connection] = None
+
+    async def _connect(self) -> Connection:
+        future, on_output = _begin(*self._args, **self._kwargs)
+        await future
+        return _finish(future, on_output)
+
+    def __await__(self) -> Generator[Any, None, Connection]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Connection:
+        self._conn = await self._connect()
+        return self._conn
+
+    async def __aexit__(self, *error: Any) -> None:
+        assert self._conn is not None
+        await self._conn.__aexit__(*error)
+
+
+def _plain_spec(spec: Any) -> Any:
+    """Text, or a list of hops: text or the argv of a command."""
+    if isinstance(spec, (str, os.PathLike)):
+        return os.fspath(spec)
+    if isinstance(spec, Sequence) and not isinstance(spec, (bytes, bytearray)) and len(spec):
+        return [_texts(hop) if not isinstance(hop, (str, os.PathLike)) else os.fspath(hop) for hop in spec]
+    raise InvalidArgument(f"{spec!r} is no spec: text, a path, or a list of hops")
+
+
+def _texts(words: Any) -> List[str]:
+    return [os.fspath(word) for word in words]
+
+
+def _text_or_list(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else _texts(value)
+
+
+def _ms(seconds: float) -> int:
+    if not 0 <= seconds < 1e12:
+        raise InvalidArgument(f"{seconds!r} is not a time in seconds")
+    return round(seconds * 1000)
+
+
+def _begin(
+    spec: Optional[Spec] = "-",
+    *,
+    node: str = "python",
+    timeout: float = 10.0,
+    heartbeat: float = 5.0,
+    dead_after: float = 30.0,
+    interpreter: Union[None, str, "os.PathLike[str]", Sequence[str]] = None,
+    env: Optional[Mapping[str, str]] = None,
+    cwd: Union[None, str, "os.PathLike[str]"] = None,
+    command: Optional[Sequence[str]] = None,
+    ssh: Optional[Sequence[str]] = None,
+    ssh_options: Optional[Sequence[str]] = None,
+    sudo: Optional[Sequence[str]] = None,
+    modules: Union[None, str, Sequence[str]] = None,
+    max_message: Optional[int] = None,
+    on_output: Optional[Callable[[str, bytes], Any]] = None,
+) -> Any:
+    """(future of the connection, on_output)"""
+    given: Dict[str, Any] = {
+        "node": node,
+        "timeout": _ms(timeout),
+        "heartbeat": _ms(heartbeat),
+        "dead_after": _ms(dead_after),
+        "interpreter": None if interpreter is None else _text_or_list(interpreter),
+        "env": None if env is None else {str(k): str(v) for k, v in env.items()},
+        "cwd": None if cwd is None else os.fspath(cwd),
+        "command": None if command is None else _texts(command),
+        "ssh": None if ssh is None else _texts(ssh),
+        "ssh_options": None if ssh_options is None else _texts(ssh_options),
+        "sudo": None if sudo is None else _texts(sudo),
+        "modules": None if modules is None else modules if isinstance(modules, str) and modules == "all" else _module_list(modules),
+        "max_message": max_message,
+        "roots": module_roots(),
+        "language": _LANGUAGE,
+    }
+    where = None if command is not None else _plain_spec(spec)
+    if isinstance(where, list):
+        given["hops"], where = where, None
+    handle = _capi.remora_options_new()
+    for name, value in given.items():
+        if value is not None:
+            _capi.remora_options_set(handle, name, value)
+    _capi.remora_options_set_queue(handle, _capi.queue())
+    _dispatch.start()
+    return _capi.remora_connect_start(where, handle), on_output
+
+
+def _module_list(modules: Any) -> List[str]:
+    return [modules] if isinstance(modules, str) else [getattr(m, "__name__", m) for m in modules]
+
+
+def _finish(future: Any, on_output: Any) -> Connection:
+    handle = _capi.remora_future_conn(future)
+    _exports.set_output(handle, on_output)
+    return Connection(handle)
+
+
+def connect(spec: Optional[Spec] = "-", **options: Any) -> Connection:
+    """Connects and waits until the far side is there.
+
+    spec: "-" a child process; "host", "user@host", "ssh://user@host:port" by ssh; "user@" by sudo; a list: a chain of hops.
+
+    node         the far side's language ("python")
+    timeout      seconds until the connection must stand (10.0)
+    heartbeat    seconds after which a silent side must give a sign of life (5.0); 0 turns it off
+    dead_after   seconds of silence after which the far side is given up (30.0)
+    interpreter  path, or whole argv, of the far interpreter (["nice", "python3.11"])
+    env, cwd     of the far process; env is added to what it has
+    command      argv of any program that carries stdin and stdout to a far shell; the interpreter's argv is appended
+    ssh, sudo    argv of these programs;  ssh_options: further options for ssh
+    modules      further top-level packages that the far side may fetch from here, or "all"
+    max_message  bytes of the longest message (256 MiB)
+    on_output    fn(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes, on the dispatcher thread or one that waits
+                 for a call; without it that goes to sys.stdout and sys.stderr
+
+    Raises ConnectError, whose .stage tells how far it came; Ctrl-C ends the wait."""
+    future, on_output = _begin(spec, **options)
+    try:
+        future.result()
+    except BaseException:
+        future.cancel()
+        raise
+    return _finish(future, on_output)
+
+
+def connect_async(spec: Optional[Spec] = "-", **options: Any) -> Any:
+    """connect() for asyncio: `conn = await connect_async(...)` or `async with connect_async(...) as conn:`."""
+    return _Connecting((spec,), options)

@@ -1,0 +1,6 @@
+"""Imports something that exists nowhere."""
+import a_module_that_is_nowhere  # noqa: F401
+
+
+class Never:
+    pass

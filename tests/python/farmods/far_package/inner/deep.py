@@ -1,0 +1,5 @@
+from .. import __name__ as outer
+
+
+def name():
+    return "deep in " + outer
