@@ -182,7 +182,7 @@ static size_t json_format_decimal(char *to, uint64_t number, int places, bool mi
 static size_t json_format_real(char *to, double real) {
   double size = fabs(real);
   bool minus = signbit(real);
-  int precision = 15;
+  int precision = size < DBL_MIN ? 1 : 15; /* all decimals of 15 digits are told apart, except by the smallest */
   if (size < JSON_TWO53 && size == (double)(uint64_t)size)
     return json_format_decimal(to, (uint64_t)size * 10, 1, minus);
   if (JSON_EXACT && size >= 1e-5 && size < 1e15) {

@@ -63,6 +63,7 @@ static void watch_fire(remora_future *f, watch *w) {
 static void future_ready(remora_future *f, remora_state state) {
   deadline_clear(f);
   atomic_store_explicit(&f->state, (int)state, memory_order_release);
+  if (f->watches) f->hub->watched--;
   while (f->watches) {
     watch *w = f->watches;
     f->watches = w->next;
@@ -108,6 +109,7 @@ int remora_then(remora_future *f, remora_queue *queue, void (*fn)(remora_future 
   if (atomic_load(&f->state) != REMORA_PENDING) {
     watch_fire(f, w);
   } else {
+    if (!f->watches) h->watched++;
     *f->watches_last = w;
     f->watches_last = &w->next;
   }

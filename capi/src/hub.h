@@ -36,6 +36,7 @@ typedef struct hub {
   driver driver;
   int sleeping;        /* threads in ppoll on the loop: a change of the loop has to kick them */
   uint64_t lease_until; /* uv_hrtime */
+  size_t watched;      /* pending futures that remora_then watches: their readers do not drive */
   uint64_t waits;      /* waits that ended; tells the background thread that somebody is busy */
   waiter *waiters;
   int kick_fd;

@@ -95,6 +95,7 @@ void loop_changed(hub *h) {
 }
 
 void loop_claim(hub *h) {
+  if (h->watched > 0) return; /* somebody depends on the background thread */
   if (h->driver == DRIVER_BACKGROUND) h->driver = DRIVER_NONE;
   if (h->driver == DRIVER_NONE) h->lease_until = uv_hrtime() + HUB_LEASE_NS;
 }
@@ -191,6 +192,7 @@ int loop_init(hub *h) {
 void loop_stop(hub *h) {
   pthread_mutex_lock(&h->lock);
   h->stopping = true;
+  for (waiter *w = h->waiters; w; w = w->next) loop_wake(w);
   (void)pthread_cond_signal(&h->background_wake);
   eventfd_set(h->kick_fd);
   pthread_mutex_unlock(&h->lock);
@@ -246,6 +248,10 @@ static void waiter_leave(hub *h, waiter *w) {
       loop_wake(o);
       return;
     }
+  if (h->watched > 0) {
+    loop_changed(h);
+    return;
+  }
   h->lease_until = uv_hrtime() + HUB_LEASE_NS;
   if (h->background_deep) (void)pthread_cond_signal(&h->background_wake);
 }

@@ -541,13 +541,10 @@ def proxy_iter(self):  # later
 
 def proxy_next(self):  # later
     """Fetches more with each round: one, two, four items and so on."""
-    try:
-        done, items, size = self._items
-    except AttributeError:
-        done, items, size = False, deque(), 1
+    done, items, size = self._items or (False, deque(), 1)
     while not items:
         if done:
-            self._items = False, items, 1
+            self._items = None
             raise StopIteration
         done, got = self._session.call(self._id, ":next", (size,))
         items.extend(got)
@@ -601,7 +598,7 @@ class Future:  # later
         self.settled = False
         self.calls = deque()  # calls of the same chain, to be run by who waits
         self.hooks = []
-        self.error = None
+        self.value = self.error = None
         self.lock = _thread.allocate_lock()
         self.lock.acquire()
 
@@ -1179,6 +1176,7 @@ class Session:
                     proxy = kind()
                     proxy._session = self
                     proxy._id = at
+                    proxy._items = None
                     known = self.imports[at] = Ref(proxy, proxy_gone)
                     known.session = self
                     known.id = at
@@ -1382,8 +1380,7 @@ class Session:
         call = next(call_ids) & 0xFFFFFFFF or next(call_ids) & 0xFFFFFFFF
         made = (future or Future)(self, call, chain)
         if oneway:
-            made.settle(error=None)
-            made.value = None
+            made.settle()
         else:
             self.pending[call] = made
         try:
@@ -1410,13 +1407,16 @@ class Session:
         line.append(future)
         had = chains.get(me)
         chains[me] = future.chain
-        up.waiting += 1
-        up.nudge()
+        if me != MAIN:  # somebody must read now, not a tick later
+            up.waiting += 1
+            up.nudge()
         try:
             while not future.settled:
                 if future.calls:
-                    run(future.calls.popleft())
-                    self.flush()
+                    item = future.calls.popleft()
+                    run(item)
+                    item[0].flush()
+                    item = None
                     continue
                 if end is None:
                     future.lock.acquire()
@@ -1426,7 +1426,8 @@ class Session:
                         raise Timeout("no answer within %g seconds" % timeout)
             future.ring()  # for others who wait for it
         finally:
-            up.waiting -= 1
+            if me != MAIN:
+                up.waiting -= 1
             line.remove(future)
             if not line:
                 waits.pop(future.chain, None)
@@ -1556,13 +1557,12 @@ class Node(Session):
 
     def forked(self):  # later
         """A child of user code must not keep the wire open, nor use it."""
-        for fd in self.rfd, self.wfd, self.error:
-            try:
+        os.close(self.error)
+        for session in sessions:
+            session.closed = "this process is a fork of the node"
+            for fd in {session.rfd, session.wfd}:
                 os.close(fd)
-            except OSError:
-                pass
-        self.rfd = self.wfd = self.error = -1
-        self.closed = "this process is a fork of the node"
+            session.rfd = session.wfd = -1
 
     # -- output of user code
 
@@ -1656,6 +1656,8 @@ class Node(Session):
             self.due = item[5]
             self.running = item
             run(item)
+            if item[0] is not self:
+                item[0].flush()
             self.running = None
             if self.taken:
                 self.reclaim()
@@ -1788,7 +1790,8 @@ class Node(Session):
         try:
             while True:
                 calm = calm + 1 if self.resting else 0
-                if calm > 10 and not self.printed and not self.dropped:
+                todo = self.printed or [s for s in sessions if s.dropped]
+                if calm > 10 and not todo:
                     self.parked = True
                     if self.resting:
                         self.doze.acquire()
@@ -1799,8 +1802,9 @@ class Node(Session):
                 now = id(self.running) if self.running is not None else 0
                 if now and (now == seen or self.waiting):
                     self.stand_in(now)
-                elif self.printed or self.dropped:
-                    self.flush()
+                elif todo:
+                    for session in sessions:
+                        session.flush()
                 seen = now
         except BaseException as error:
             fatal(error)
@@ -1962,6 +1966,8 @@ class Finder:
         if (name == "remora" or name[:7] == "remora.") != self.own:
             return None
         parent = name.rpartition(".")[0]
+        if name in getattr(sys, "stdlib_module_names", NONE):
+            return None  # the standard library never comes from there
         if parent and not self.own:
             # Part of a package that is here: it is complete, unless it came from there or is a namespace.
             spec = getattr(sys.modules.get(parent), "__spec__", None)
@@ -1978,7 +1984,7 @@ class Finder:
             raise error
         from _frozen_importlib import ModuleSpec
         origin = "<remora>/" + name if self.own else found.get("path") or "<near side>/" + name
-        spec = ModuleSpec(name, None if kind == "namespace" else Loader(found), origin=origin, is_package=kind != "module")
+        spec = ModuleSpec(name, None if kind == "namespace" else Loader(found, name, kind != "module", origin), origin=origin, is_package=kind != "module")
         spec.has_location = kind != "namespace"
         if kind != "module":
             spec.submodule_search_locations.append(origin.rpartition("/")[0] or origin)
@@ -1986,8 +1992,10 @@ class Finder:
 
 
 class Loader:  # later
-    def __init__(self, found):
+    def __init__(self, found, name, package, origin):
         self.found = found
+        self.package = name if package else name.rpartition(".")[0]
+        self.folder = origin.rpartition("/")[0]
 
     def create_module(self, spec):
         return None
@@ -2044,4 +2052,5 @@ def start():
 
 
 up = Node()
+sessions = [up]
 start()

@@ -3,37 +3,12 @@
 #include "value.h"
 
 #include "failing_malloc.h"
+#include "value_helpers.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
-
-/* Stand-ins for proxies and objects: what they point to counts their references. */
-remora_proxy *remora_proxy_ref(remora_proxy *proxy);
-remora_proxy *remora_proxy_unref(remora_proxy *proxy);
-remora_object *remora_object_ref(remora_object *object);
-remora_object *remora_object_unref(remora_object *object);
-__attribute__((weak)) remora_proxy *remora_proxy_ref(remora_proxy *proxy) {
-  ++*(int *)(void *)proxy;
-  return proxy;
-}
-__attribute__((weak)) remora_proxy *remora_proxy_unref(remora_proxy *proxy) {
-  --*(int *)(void *)proxy;
-  return NULL;
-}
-__attribute__((weak)) remora_object *remora_object_ref(remora_object *object) {
-  ++*(int *)(void *)object;
-  return object;
-}
-__attribute__((weak)) remora_object *remora_object_unref(remora_object *object) {
-  --*(int *)(void *)object;
-  return NULL;
-}
 
 static void count_up(void *owner) { ++*(int *)owner; }
 
@@ -45,18 +20,6 @@ static void assert_equal_and_drop(int expected, remora_value *a, remora_value *b
   assert_int_equal(remora_value_equal(b, a), expected);
   remora_value_unref(a);
   remora_value_unref(b);
-}
-
-static remora_value *pair(remora_value *key, remora_value *item) {
-  remora_value *map = remora_map();
-  assert_int_equal(remora_put(map, key, item), 0);
-  return map;
-}
-
-static remora_value *list_of(remora_value *item) {
-  remora_value *list = remora_list();
-  assert_int_equal(remora_append(list, item), 0);
-  return list;
 }
 
 static void test_scalars(void **state) {

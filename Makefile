@@ -1,0 +1,38 @@
+# make build | demo | test | bench | install. Each target first installs what it lacks (apt, through sudo when not root).
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+JOBS ?= $(shell nproc)
+# Debian's Python, whose headers apt can install; another one may be named.
+PYTHON ?= /usr/bin/python3
+CMAKE_FLAGS ?=
+
+.PHONY: build demo test bench install clean format deps-build deps-test deps-bench
+
+build: deps-build
+	@cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DPython3_EXECUTABLE=$(PYTHON) $(CMAKE_FLAGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+	@cmake --build $(BUILD) -j $(JOBS) -- --no-print-directory -s
+	@echo "built: . $(BUILD)/env.sh makes it usable as if installed"
+
+demo: build
+	@. $(BUILD)/env.sh && $(PYTHON) examples/demo/demo.py
+
+test: build deps-test
+	@BUILD=$(BUILD) PYTHON=$(PYTHON) JOBS=$(JOBS) tests/run.sh
+
+bench: build deps-bench
+	@. $(BUILD)/env.sh && BUILD=$(BUILD) PYTHON=$(PYTHON) $(PYTHON) bench/run.py $(BENCH_FLAGS)
+
+install: build
+	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) >/dev/null
+	@echo "installed below $(DESTDIR)$(PREFIX)"
+
+format:
+	clang-format -i capi/src/*.[ch] capi/include/*.h tests/c/*.[ch] examples/c/*.c bench/*.[ch] swig/*.[ch]
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-*
+
+deps-build deps-test deps-bench: deps-%:
+	@sh .ci/deps $*

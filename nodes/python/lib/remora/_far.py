@@ -1,0 +1,294 @@
+"""Connections from a node onwards: the node is the near side of a third process, which it starts with the very bytes
+that it was started with itself. A thread for each connection reads; calls run on the node's main thread."""
+import os
+import select
+import subprocess
+import sys
+import _thread
+
+import _remora_node as node
+from remora import ConnectError, ConnectionLost, Error, Proxy
+
+
+SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=")
+
+
+def refuse_in_main():
+    if getattr(node.up, "importing_main", False):
+        raise Error("the main script connects while it is being imported by a node: it lacks a main guard, "
+                    "put `if __name__ == \"__main__\":` before what the script does")
+
+
+class Root:
+    """What the third process can ask: modules and their data. What this node does not know it asks its near side."""
+
+    def module(self, language, name):
+        if language != "python":
+            return node.up.call(0, "module", (language, name))
+        return node.module_source(name)
+
+    def resource(self, language, package, name):
+        return node.up.call(0, "resource", (language, package, name))
+
+    def resources(self, language, package):
+        return node.up.call(0, "resources", (language, package))
+
+
+class Onward(node.Session):
+    guarded = True
+
+    def __init__(self, process, dead_after):
+        node.Session.__init__(self, process.stdout.fileno(), process.stdin.fileno(), Root())
+        self.process = process
+        self.dead_after = dead_after
+        self.greeting = node.Future.load()(self, 0, None) if isinstance(node.Future, node.Later) \
+            else node.Future(self, 0, None)
+        self.implicit = False
+        self.on_close = []
+        self.told = {}
+        self.stray = b""
+        self.tail = b""
+
+    def hello(self, told):
+        if told.get("protocol") != 1:
+            raise node.Fault("protocol 1 here, %s there" % told.get("protocol"))
+        self.told = told
+        self.credit = told.get("credit", self.credit)
+        self.peer = "%s pid %s" % (told.get("host"), told.get("pid"))
+        self.greeting.settle()
+
+    def output(self, which, data):
+        stream = sys.stderr if which == 2 else sys.stdout
+        stream.buffer.write(data)
+        with self.write_lock:
+            self.out.append(node.pack_head(0, node.CREDIT, 0, 0, 0, 0, 32 + len(data), 0))
+        self.flush()
+
+    def read_magic(self):
+        while True:
+            at = self.buf.find(node.MAGIC)
+            if at >= 0:
+                self.stray = self.buf[:at]
+                self.at = at + len(node.MAGIC)
+                return
+            if len(self.buf) > 65536:
+                raise node.Fault("the far side writes rubbish")
+            if not self.read():
+                raise EOFError
+
+    def reader(self):
+        """Reads until the end. Questions about modules are answered here; all else goes to who waits or the main thread."""
+        poller = select.poll()
+        poller.register(self.rfd, select.POLLIN)
+        why = "the other side ended"
+        try:
+            self.read_magic()
+            while not self.closed:
+                while True:
+                    item = self.parse()
+                    if item is None:
+                        break
+                    if item[3]:
+                        node.route(item)
+                    else:
+                        node.run(item)
+                        self.flush()
+                if self.implicit and not self.imports and not self.pending:
+                    break
+                if self.at == len(self.buf) or len(self.buf) - self.at < 32:
+                    silence = self.dead_after if self.greeting.settled else 0
+                    if not poller.poll(silence * 1000 if silence else None):
+                        why = "silent for more than %g seconds" % self.dead_after
+                        break
+                if not self.read():
+                    break
+        except node.Fault as error:
+            why = "broke the protocol: %s" % error
+            text = str(error).encode()
+            with self.write_lock:
+                self.write([node.pack_head(len(text), node.BYE, 0, 0, 0, 0, 0, 0) + text])
+        except EOFError:
+            why = "ended before it said hello"
+        except (OSError, ValueError) as error:
+            why = str(error)
+        self.lost(why)
+        self.process.stdout.close()
+
+    def errors(self):
+        """The standard error of what was started: passed on, its end kept for error messages."""
+        while True:
+            data = os.read(self.process.stderr.fileno(), 65536)
+            if not data:
+                return
+            self.tail = (self.tail + data)[-4096:]
+            if self.greeting.settled:
+                sys.stderr.buffer.write(data)
+
+    def lost(self, why):
+        with self.tables:
+            if self.closed is None or not self.process.stdin.closed:
+                self.closed = self.closed or "connection to %s lost: %s" % (self.peer, why)
+                try:
+                    self.process.stdin.close()
+                except OSError:
+                    pass
+        if self in node.sessions:
+            node.sessions.remove(self)
+        for future in list(self.pending.values()) + self.thirsty + [self.greeting]:
+            if not future.settled:
+                future.settle(error=ConnectionLost(self.closed))
+        self.pending.clear()
+        for function in self.on_close:
+            node.enqueue(function)
+        self.on_close = []
+        _thread.start_new_thread(self.reap, ())
+
+    def reap(self):
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Connection:
+    """A connection that this node has opened."""
+
+    def __init__(self, session):
+        self._session = session
+        self.pid = session.told.get("pid")
+        self.host = session.told.get("host")
+
+    @property
+    def is_valid(self):
+        return not self._session.closed
+
+    def on_close(self, function):
+        self._session.on_close.append(function)
+
+    def close(self):
+        session = self._session
+        if not session.closed:
+            session.flush()
+            with session.write_lock:
+                session.write([node.pack_head(0, node.BYE, 0, 0, 0, 0, 0, 0)])
+            session.closed = "the connection was closed here"
+            session.process.stdin.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def quote(word):
+    if word and all(c in SAFE for c in word):
+        return word
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def hop(spec, argv):
+    """The argv that runs `argv` behind one hop."""
+    if not isinstance(spec, str) or not spec or spec[0] == "-" and spec != "-":
+        raise ConnectError("cannot connect to %r" % (spec,), "spawn")
+    if spec == "-":
+        return argv
+    if spec[-1] == "@":
+        return ["sudo", "-n", "-u", spec[:-1], "--"] + argv
+    if spec.startswith("ssh://"):
+        host = spec[6:].rstrip("/")
+        host, colon, port = host.partition(":")
+        port = ["-p", port] if colon else []
+    elif spec[0] in "./" or spec.startswith(("unix:", "tcp:", "tls:")):
+        raise ConnectError("a node cannot connect to %r" % spec, "spawn")
+    elif ":" in spec:
+        raise ConnectError("%r can be read as ssh://%s or tcp:%s: say which" % (spec, spec, spec), "spawn")
+    else:
+        host, port = spec, []
+    if not host or host[0] == "-" or "@-" in host:
+        raise ConnectError("cannot connect to %r" % spec, "spawn")
+    return ["ssh", "-o", "BatchMode=yes", "-T"] + port + ["--", host, " ".join(map(quote, argv))]
+
+
+def connect(spec="-", *, timeout=10.0, interpreter=None, env=None, cwd=None, command=None, dead_after=30.0):
+    refuse_in_main()
+    if not interpreter:
+        interpreter = ["python3"]
+    if isinstance(interpreter, str):
+        interpreter = [interpreter]
+    stub = ('import os,sys,zlib;b=b"";exec("while len(b)<%d:b+=os.read(0,%d-len(b))or os._exit(1)");'
+            'm=sys.modules["_remora_node"]=type(os)("_remora_node");m.boot=b;'
+            'exec(compile(zlib.decompress(b),"<remora>","exec"),m.__dict__)' % (len(node.boot), len(node.boot)))
+    argv = list(interpreter) + ["-c", stub]
+    if cwd:
+        argv = ["sh", "-c", 'cd -- "$1" && shift && exec "$@"', "sh", cwd] + argv
+    if env:
+        argv = ["env"] + ["%s=%s" % pair for pair in env.items()] + argv
+    for each in reversed(spec if isinstance(spec, (list, tuple)) else [spec]):
+        argv = hop(each, argv)
+    if command:
+        argv = list(command) + argv if spec == "-" else list(command)
+    try:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    except OSError as error:
+        raise ConnectError("cannot start %s: %s" % (argv[0], error), "spawn") from None
+    session = Onward(process, dead_after)
+    told = node.to_text({
+        "protocol": 1, "version": node.VERSION, "credit": node.GRANT, "language": "python %d.%d.%d" % sys.version_info[:3],
+        "heartbeat": int(node.up.heartbeat * 1000) or 5000, "dead_after": int(dead_after * 1000),
+        "name": spec if isinstance(spec, str) else " ".join(spec), "warden": False, "max_message": session.most,
+        "codec": "json"}).encode()
+    _thread.start_new_thread(session.errors, ())
+    _thread.start_new_thread(session.reader, ())
+    try:
+        os.write(session.wfd, node.boot + node.pack_head(len(told), node.HELLO, 0, 0, 0, 0, 0, 0) + told)
+    except OSError:
+        pass  # the reader finds out why
+    try:
+        session.greeting.result(timeout)
+    except (ConnectionLost, node.Timeout) as error:
+        process.kill()
+        text = (session.buf[-4096:] + session.tail).decode("utf-8", "replace").strip()
+        raise ConnectError("no hello from %s: %s%s" % (spec, error, text and "; it printed: " + text), "hello") from None
+    node.sessions.append(session)
+    return Connection(session)
+
+
+def session_of(where):
+    refuse_in_main()
+    if isinstance(where, Connection):
+        return where._session, False
+    if isinstance(where, Proxy):
+        return where._session, False
+    return connect(where)._session, True
+
+
+def name_of(what):
+    if isinstance(what, str):
+        return what
+    module = "__main__" if what.__module__ == node.MAIN_ALIAS else what.__module__
+    return "%s:%s" % (module, what.__qualname__)
+
+
+def obtain(where, method, args, kwargs):
+    session, implicit = session_of(where)
+    try:
+        found = session.call(0, method, args, kwargs)
+    except BaseException:
+        if implicit:
+            Connection(session).close()
+        raise
+    if implicit:
+        if found is None:
+            Connection(session).close()
+        session.implicit = True  # ends with the last of what came from it
+    return found
+
+
+def new_on(where, what, args, kwargs):
+    return obtain(where, "new", (name_of(what),) + tuple(args), kwargs)
+
+
+def can_on(where, what):
+    return obtain(where, "can", (name_of(what),), None)
