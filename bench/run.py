@@ -246,7 +246,7 @@ def arguments():
     p.add_argument("--systems", metavar="TEXT,...", help="only systems whose name contains one of these (any case)")
     p.add_argument("--python", default=os.environ.get("PYTHON"), help="interpreter for Remora's near side")
     p.add_argument("--peer-python", default="/usr/bin/python3", help="interpreter for the peers and for every far side")
-    p.add_argument("--patience", type=float, default=20, help="seconds to wait for a quiet machine before each measurement")
+    p.add_argument("--patience", type=float, help="seconds to wait for a quiet machine before each measurement; default 20, quick 3")
     p.add_argument("--report", metavar="FILE", help="raw lines of an earlier run")
     p.add_argument("--docs", metavar="DIR", help="where bench.md and bench.svg go")
     return p, p.parse_args()
@@ -273,6 +273,7 @@ def main():
             parser.error("no workload %r; there are: %s" % (name, ", ".join(o.workloads)))
     o.rounds = o.rounds or (1 if o.quick else 3)
     o.seconds = o.seconds or (0.4 if o.quick else 2.0)
+    o.patience = o.patience if o.patience is not None else (3.0 if o.quick else 20.0)
     partial = bool(o.quick or o.workload or o.systems)
     docs = o.docs or (OUT if partial else os.path.join(TOP, "docs"))
 

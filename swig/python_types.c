@@ -39,7 +39,9 @@ static int wait_for(remora_future *future, int64_t ms) {
     case REMORA_WAIT_TIMEOUT: return 0;
     case REMORA_WAIT_EVENT:
       if (run_event(queue, future) < 0) return -1;
-      break;
+      state = remora_spin(future, queue); /* what it was called for usually goes on at once */
+      if (state == REMORA_WAIT_AGAIN && PyErr_CheckSignals() < 0) return -1;
+      continue;
     case REMORA_WAIT_INTERRUPTED:
       if (PyErr_CheckSignals() < 0) return -1;
       break;

@@ -120,7 +120,7 @@ remora_future *remora_start_with(remora_proxy *p, const char *method, const remo
   if (args && remora_value_kind(args) != REMORA_LIST)
     return error_set(err, REMORA_E_INVALID, "the arguments of a call are a list value"), NULL;
   char inline_buffer[512];
-  codec_out out = {.inline_buffer = inline_buffer, .room = sizeof inline_buffer};
+  codec_out out = {.inline_buffer = inline_buffer, .room = sizeof inline_buffer, .arguments = true};
   if (args) {
     if (codec_json.encode(args, &out, err) != 0) return codec_out_clear(&out), NULL;
   } else {

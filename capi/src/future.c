@@ -208,6 +208,8 @@ static int future_wait(remora_future *f, uint64_t until, remora_error **err) {
       if (e) remora_event_run(e);
       (void)remora_event_free(e);
       (void)remora_queue_reap(q);
+      r = remora_spin(f, q); /* what it was called for usually goes on at once */
+      if (r != REMORA_WAIT_AGAIN) continue;
     }
     uint64_t now = until == UINT64_MAX ? 0 : hub_now_ms();
     r = remora_wait_for(f, q, until == UINT64_MAX ? -1 : now >= until ? 0 : (int64_t)(until - now));

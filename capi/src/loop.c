@@ -241,6 +241,7 @@ static void waiter_leave(hub *h, waiter *w) {
   *w->link = w->next;
   if (w->next) w->next->link = w->link;
   h->waits++;
+  if (w->future && w->queue && w->queue->first) queue_signal(w->queue); /* what this wait had claimed is anybody's now */
   if (!w->drives) return;
   h->driver = DRIVER_NONE;
   for (waiter *o = h->waiters; o; o = o->next)

@@ -50,11 +50,15 @@ void remora_queue_set_dispatcher(remora_queue *q, int on) {
 
 int remora_queue_fd(remora_queue *q) { return q->fd; }
 
-void queue_signal(remora_queue *q) {
-  loop_wake_queue(q->hub, q);
+static void queue_ring(remora_queue *q) {
   if (!q->armed || q->signalled) return;
   uint64_t one = 1;
   q->signalled = write(q->fd, &one, sizeof one) == sizeof one;
+}
+
+void queue_signal(remora_queue *q) {
+  loop_wake_queue(q->hub, q);
+  queue_ring(q);
 }
 
 int remora_queue_arm(remora_queue *q) {
@@ -77,14 +81,6 @@ int remora_queue_arm(remora_queue *q) {
   return any;
 }
 
-void queue_push(remora_queue *q, remora_event *e) {
-  e->next = NULL;
-  *q->last = e;
-  q->last = &e->next;
-  e->queue = q;
-  queue_signal(q);
-}
-
 /* Does a wait that goes on elsewhere have to run this event? */
 static bool queue_claimed(const remora_queue *q, const remora_event *e) {
   for (const waiter *w = q->hub->waiters; w; w = w->next) {
@@ -95,19 +91,28 @@ static bool queue_claimed(const remora_queue *q, const remora_event *e) {
   return false;
 }
 
+static bool event_is_for(const remora_queue *q, const remora_event *e, const remora_future *f) {
+  if (!q->dispatcher) return true;
+  if (e->kind == REMORA_EVENT_CALL) return e->message->head.chain == f->chain;
+  return e->kind == REMORA_EVENT_OUTPUT && e->conn == f->conn;
+}
+
+void queue_push(remora_queue *q, remora_event *e) {
+  e->next = NULL;
+  *q->last = e;
+  q->last = &e->next;
+  e->queue = q;
+  /* Waking a thread that then finds nothing to do would cost as much as the whole call. */
+  bool claimed = q->dispatcher && queue_claimed(q, e);
+  for (waiter *w = q->hub->waiters; w; w = w->next)
+    if (w->queue == q && (w->future ? event_is_for(q, e, w->future) : !claimed)) loop_wake(w);
+  if (!claimed) queue_ring(q);
+}
+
 remora_event *queue_find(remora_queue *q, const remora_future *f, bool take) {
   for (remora_event **at = &q->first; *at; at = &(*at)->next) {
     remora_event *e = *at;
-    bool mine;
-    if (!f)
-      mine = !q->dispatcher || !queue_claimed(q, e);
-    else if (!q->dispatcher)
-      mine = true;
-    else if (e->kind == REMORA_EVENT_CALL)
-      mine = e->message->head.chain == f->chain;
-    else
-      mine = e->kind == REMORA_EVENT_OUTPUT && e->conn == f->conn;
-    if (!mine) continue;
+    if (f ? !event_is_for(q, e, f) : q->dispatcher && queue_claimed(q, e)) continue;
     if (take) {
       *at = e->next;
       if (!*at) q->last = at;

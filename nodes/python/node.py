@@ -1648,7 +1648,7 @@ class Node(Session):
                     continue
                 elif end is not None and clock() >= end:
                     return
-                self.receive(end, dry)
+                self.receive(until, end, dry)
                 continue
             if self.out and (item[3], item[6]) not in self.fast:
                 self.flush()
@@ -1675,7 +1675,7 @@ class Node(Session):
                 self.last = now
             item = None
 
-    def receive(self, end=None, dry=False):
+    def receive(self, until, end, dry):
         """Waits for more to do, first with the processor in hand."""
         if not dry and (self.out or self.printed or self.dropped):
             self.flush()
@@ -1696,7 +1696,7 @@ class Node(Session):
                     self.misses += 1
                     break
         if not ready:
-            ready = self.sleep(end)
+            ready = self.sleep(until, end)
         if len(ready) == 1 and ready[0][0] == self.rfd and not self.rest and self.at == len(self.buf):
             self.buf = os.read(self.rfd, 65536)
             self.at = 0
@@ -1705,10 +1705,10 @@ class Node(Session):
         else:
             self.handle(ready)
 
-    def sleep(self, end):
+    def sleep(self, until, end):
         self.resting = True
         ready = NONE
-        if not (queue and end is None or self.out or self.printed or self.dropped):
+        if not (queue and until is None or self.out or self.printed or self.dropped):
             now = clock()
             late = self.next_beat(now)
             if end is not None:
@@ -1984,8 +1984,9 @@ class Finder:
             raise error
         from _frozen_importlib import ModuleSpec
         origin = "<remora>/" + name if self.own else found.get("path") or "<near side>/" + name
-        spec = ModuleSpec(name, None if kind == "namespace" else Loader(found, name, kind != "module", origin), origin=origin, is_package=kind != "module")
-        spec.has_location = kind != "namespace"
+        loader = None if kind == "namespace" else Loader(found, name, kind == "package", origin)
+        spec = ModuleSpec(name, loader, origin=loader and origin, is_package=kind != "module")
+        spec.has_location = loader is not None
         if kind != "module":
             spec.submodule_search_locations.append(origin.rpartition("/")[0] or origin)
         return spec

@@ -53,7 +53,7 @@ class Connection:
 
     @property
     def stats(self) -> Dict[str, int]:
-        """Counters: calls, bytes_in, bytes_out, exports, imports, pending."""
+        """Counters: calls_out, calls_in, bytes_in, bytes_out, exports, imports, pending."""
         return _capi.remora_conn_stats(self._handle)
 
     @property

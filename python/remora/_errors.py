@@ -180,10 +180,9 @@ def _from_details(details: Dict[str, Any]) -> RemoteError:
     cls = _remote_class(types, details.get("language"))
     message = str(details.get("message", ""))
     try:
-        error = cls.__new__(cls, message)
+        error = cls(message)  # runs Error.__init__, not that of the far class
     except Exception:  # a class of the user's that cannot be made without its own arguments
-        error = RemoteError.__new__(RemoteError, message)
-    error.args = (message,)
+        error = RemoteError(message)
     attributes = details.get("attributes")
     attributes = attributes if isinstance(attributes, dict) else {}
     for name, value in attributes.items():
@@ -191,9 +190,8 @@ def _from_details(details: Dict[str, Any]) -> RemoteError:
         if isinstance(name, str) and not name.startswith("_") and not hasattr(RemoteError, name):
             try:
                 setattr(error, name, value)
-            except (AttributeError, TypeError):
+            except (AttributeError, TypeError, ValueError):
                 pass
-    error.message = message
     error.types = types
     error.type = types[0] if types else ""
     traceback = details.get("traceback")

@@ -261,7 +261,7 @@ class Near:
             elif isinstance(v, list):
                 return [walk(x) for x in v]
             elif isinstance(v, dict):
-                if all(type(k) is str for k in v) and not (len(v) == 1 and next(iter(v))[:1] == "~"):
+                if all(type(k) is str and not any("\ud800" <= c < "\ue000" for c in k) for k in v) and not (len(v) == 1 and next(iter(v))[:1] == "~"):
                     return {k: walk(x) for k, x in v.items()}
                 return {"~m": [[walk(k), walk(x)] for k, x in v.items()]}
             elif isinstance(v, float) and not v - v == 0:

@@ -77,7 +77,7 @@ def test_proxies_inside_of_values(far):
 
 def test_repr_str_bool_and_hash_are_local(far):
     box = far.new("Box")
-    before = far.conn.stats["calls"]
+    before = far.conn.stats["calls_out"]
     assert "far_things.Box" in repr(box) and str(far.conn.pid) in repr(box)
     assert str(box) == repr(box)
     assert bool(box) is True  # although it is empty over there
@@ -85,15 +85,15 @@ def test_repr_str_bool_and_hash_are_local(far):
     assert box == box and not box == 5
     assert isinstance(box, remora.Proxy)
     dir(box)
-    assert far.conn.stats["calls"] == before
+    assert far.conn.stats["calls_out"] == before
 
 
 def test_special_names_are_not_asked_for(far):
     counter = far.new("Counter")
-    before = far.conn.stats["calls"]
+    before = far.conn.stats["calls_out"]
     for name in ("__array__", "__len__", "__fspath__", "__wrapped__", "__getstate__x__"):
         assert not hasattr(counter, name)
-    assert far.conn.stats["calls"] == before
+    assert far.conn.stats["calls_out"] == before
 
 
 def test_a_proxy_cannot_be_pickled_or_copied(far):
@@ -132,7 +132,6 @@ def test_the_proxy_that_goes_does_not_come_back(far):
     # While a weak reference's callback runs, the dying Proxy is still in the table of proxies.
     keeper = far.new("Keeper")
     counter = far.new("Counter", 41)
-    keeper.keep(counter.increment)
     keeper.keep(counter)
     made = []
     ref = weakref.ref(counter, lambda _: made.append(remora.getattr(keeper, "kept")[-1]))
