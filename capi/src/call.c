@@ -99,10 +99,10 @@ static int call_wait_credit(remora_conn *c, uint64_t cost, unsigned flags, remor
     if (flags & REMORA_NOWAIT)
       return error_set(err, REMORA_E_OVERLOADED, "%s: %llu bytes of calls are waiting to be run", c->carrier.name,
                        (unsigned long long)s->outstanding);
-    pthread_mutex_unlock(&c->hub->lock);
+    hub_unlock(c->hub);
     waiter w = {.credit = c, .cost = cost};
     remora_wait r = loop_wait(c->hub, &w, -1);
-    pthread_mutex_lock(&c->hub->lock);
+    hub_lock(c->hub);
     if (r == REMORA_WAIT_INTERRUPTED) return error_set(err, REMORA_E_INTERRUPTED, NULL);
     if (c->hub->stopping) break;
   }
@@ -136,7 +136,7 @@ remora_future *remora_start_with(remora_proxy *p, const char *method, const remo
   remora_future *f = future_new(h, c);
   if (!f) return codec_out_clear(&out), error_set(err, REMORA_E_NOMEM, NULL), NULL;
   remora_error *why = NULL;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   conn_drain_dropped(h);
   uint64_t cost = 0;
   if (p->id != 0) {
@@ -171,7 +171,7 @@ remora_future *remora_start_with(remora_proxy *p, const char *method, const remo
     (void)session_pending_take(&c->session, f->call);
     f->call = 0;
   }
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   codec_out_clear(&out);
   if (!why) return f;
   (void)remora_future_unref(f);
@@ -318,12 +318,12 @@ static int call_answer_kind(remora_conn *c, const message *m, uint8_t kind, cons
   int rc = codec_json.encode(value, &out, err);
   if (rc == 0) {
     frame head = {.kind = kind, .call = m->head.call};
-    pthread_mutex_lock(&h->lock);
+    hub_lock(h);
     if (c->state != CONN_CLOSED) { /* else nobody waits any more */
       rc = call_send(c, &head, NULL, &out, err);
       conn_flush(c);
     }
-    pthread_mutex_unlock(&h->lock);
+    hub_unlock(h);
   }
   codec_out_clear(&out);
   return rc;

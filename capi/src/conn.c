@@ -64,9 +64,9 @@ remora_conn *remora_conn_unref(remora_conn *c) {
   while (refs > 1)
     if (atomic_compare_exchange_weak(&c->refs, &refs, refs - 1)) return NULL;
   hub *h = c->hub; /* the last one may end the connection: that needs the lock */
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   conn_unref_locked(c);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return NULL;
 }
 
@@ -131,7 +131,7 @@ void conn_flush(remora_conn *c) {
     c->out_pipe_grown = true;
     (void)fcntl(c->proc.to, F_SETPIPE_SZ, 1 << 20);
   }
-  for (int turns = 0; turns < 4 && session_has_output(&c->session); turns++) {
+  for (int turns = 0; turns < 2 && session_has_output(&c->session); turns++) {
     struct iovec iov[8];
     int n = session_output(&c->session, iov, 8);
     size_t planned = 0;
@@ -139,6 +139,11 @@ void conn_flush(remora_conn *c) {
     ssize_t written = write_quietly(c->proc.to, iov, n);
     int e = errno;
     session_sent(&c->session, written > 0 ? (size_t)written : 0);
+    for (outgoing *o; (o = c->session.sent) != NULL;) {
+      c->session.sent = o->next;
+      o->next = c->hub->garbage;
+      c->hub->garbage = o;
+    }
     if (written < 0 && e != EAGAIN && e != EINTR) {
       /* The reading side tells why it ended; what cannot be written is dropped with the rest. */
       conn_write_watch(c, false);
@@ -162,7 +167,7 @@ bool conn_pump(remora_conn *c) {
   hub *h = c->hub;
   bool any = false;
   if (c->proc.from < 0) return false;
-  for (size_t budget = 1 << 20; budget > 0;) {
+  for (size_t budget = 512 * 1024; budget > 0;) {
     struct iovec iov[2];
     int n = 0;
     uint8_t *direct;
@@ -328,9 +333,9 @@ void conn_close_locked(remora_conn *c) {
 void remora_conn_close(remora_conn *c) {
   hub *h = c->hub;
   if (h != hub_current) return;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   conn_close_locked(c);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
 }
 
 int remora_conn_wait_closed(remora_conn *c, int64_t ms) {
@@ -394,7 +399,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
     kill(c->proc.pid, SIGKILL);
     goto fail_planned;
   }
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   uv_update_time(&h->loop);
   c->next = h->conns;
   c->link = &h->conns;
@@ -410,7 +415,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   (void)liveness_start(c);
   conn_flush(c);
   loop_changed(h);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return f;
 fail_planned:
   session_clear(&c->session);
@@ -439,9 +444,9 @@ remora_conn *remora_future_conn(remora_future *f) { return remora_conn_ref(f->co
 int remora_conn_is_valid(const remora_conn *c) {
   if (c->hub != hub_current) return 0;
   loop_glance(c->hub);
-  pthread_mutex_lock(&c->hub->lock);
+  hub_lock(c->hub);
   int valid = c->state == CONN_OPEN;
-  pthread_mutex_unlock(&c->hub->lock);
+  hub_unlock(c->hub);
   return valid;
 }
 
@@ -451,16 +456,16 @@ const char *remora_conn_name(const remora_conn *c) { return c->carrier.name; }
 
 const remora_value *remora_conn_hello(const remora_conn *c) {
   if (c->hub != hub_current) return NULL;
-  pthread_mutex_lock(&c->hub->lock);
+  hub_lock(c->hub);
   const remora_value *hello = c->hello; /* set once, lives as long as the connection */
-  pthread_mutex_unlock(&c->hub->lock);
+  hub_unlock(c->hub);
   return hello;
 }
 
 remora_future *remora_conn_on_close(remora_conn *c, remora_error **err) {
   hub *h = c->hub;
   if (h != hub_current) return error_set(err, REMORA_E_FORKED, NULL), NULL;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   if (!c->closed_watch) {
     c->closed_watch = future_new(h, NULL); /* holds no reference of the connection: watching does not keep it open */
     if (c->closed_watch && c->state == CONN_CLOSED) {
@@ -471,7 +476,7 @@ remora_future *remora_conn_on_close(remora_conn *c, remora_error **err) {
     }
   }
   remora_future *f = remora_future_ref(c->closed_watch);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   if (!f) (void)error_set(err, REMORA_E_NOMEM, NULL);
   return f;
 }
@@ -479,7 +484,7 @@ remora_future *remora_conn_on_close(remora_conn *c, remora_error **err) {
 remora_value *remora_conn_stats(remora_conn *c) {
   remora_value *m = remora_map();
   if (!m || c->hub != hub_current) return m;
-  pthread_mutex_lock(&c->hub->lock);
+  hub_lock(c->hub);
   const session *s = &c->session;
   const struct {
     const char *name;
@@ -488,7 +493,7 @@ remora_value *remora_conn_stats(remora_conn *c) {
               {"exports", s->nexports},    {"imports", s->imports.used}, {"pending", s->npending},  {"queued", session_queued(s)}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     (void)remora_set(m, rows[i].name, remora_int((int64_t)rows[i].value));
-  pthread_mutex_unlock(&c->hub->lock);
+  hub_unlock(c->hub);
   return m;
 }
 

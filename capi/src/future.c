@@ -39,9 +39,9 @@ remora_future *remora_future_unref(remora_future *f) {
   while (refs > 1)
     if (atomic_compare_exchange_weak(&f->refs, &refs, refs - 1)) return NULL;
   hub *h = f->hub;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   future_unref_locked(f);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return NULL;
 }
 
@@ -105,7 +105,7 @@ int remora_then(remora_future *f, remora_queue *queue, void (*fn)(remora_future 
   if (!w) return error_set(err, REMORA_E_NOMEM, NULL);
   *w = (watch){.queue = queue ? queue : h->default_queue, .fn = fn, .userdata = userdata, .destroy = destroy};
   (void)remora_future_ref(f);
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   if (atomic_load(&f->state) != REMORA_PENDING) {
     watch_fire(f, w);
   } else {
@@ -114,14 +114,14 @@ int remora_then(remora_future *f, remora_queue *queue, void (*fn)(remora_future 
     f->watches_last = &w->next;
   }
   if (h->driver == DRIVER_NONE) loop_changed(h); /* the watcher need not wait with us */
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return 0;
 }
 
 int remora_cancel(remora_future *f) {
   hub *h = f->hub;
   if (h != hub_current) return 0;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   int pending = atomic_load(&f->state) == REMORA_PENDING;
   if (pending) {
     remora_conn *c = f->conn;
@@ -136,7 +136,7 @@ int remora_cancel(remora_future *f) {
     future_fail(f, remora_error_new(REMORA_E_CANCELLED, connecting ? "connecting was cancelled" : "the call was cancelled"));
     if (connecting) conn_close_locked(c);
   }
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return pending;
 }
 

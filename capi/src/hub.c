@@ -44,6 +44,7 @@ static hub *hub_new(void) {
   hub *h = calloc(1, sizeof *h);
   if (!h) return NULL;
   (void)pthread_mutex_init(&h->lock, NULL);
+  (void)pthread_mutex_init(&h->turnstile, NULL);
   h->read_buffer = malloc(HUB_READ);
   uint32_t prefix = 0;
   if (getrandom(&prefix, sizeof prefix, 0) != sizeof prefix) prefix = (uint32_t)(uv_hrtime() ^ (uint64_t)getpid());
@@ -70,7 +71,7 @@ hub *hub_get(void) {
 void remora_shutdown(void) {
   hub *h = hub_current;
   if (!h) return;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   for (remora_conn *c = h->conns, *next; c; c = next) {
     next = c->next;
     conn_ref_locked(c); /* closing drops references; the list must not change under our feet */
@@ -84,13 +85,13 @@ void remora_shutdown(void) {
     bool busy = false;
     for (remora_conn *c = h->conns; c; c = c->next) busy = busy || c->draining || !c->proc_gone;
     if (!busy || hub_now_ms() >= until) break;
-    pthread_mutex_unlock(&h->lock);
+    hub_unlock(h);
     waiter w = {0};
     (void)loop_wait(h, &w, 10);
-    pthread_mutex_lock(&h->lock);
+    hub_lock(h);
   }
   for (remora_conn *c = h->conns; c; c = c->next)
     if (!c->proc_gone && c->proc.pid > 0) kill(c->proc.pid, SIGKILL);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   loop_stop(h);
 }

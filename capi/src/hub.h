@@ -31,7 +31,8 @@ typedef struct waiter {
 typedef enum driver { DRIVER_NONE, DRIVER_THREAD, DRIVER_BACKGROUND } driver;
 
 typedef struct hub {
-  pthread_mutex_t lock;
+  pthread_mutex_t lock, turnstile; /* who wants the lock passes the turnstile: the driver cannot take it twice while another waits */
+  outgoing *garbage;               /* sent; freed outside the lock, for freeing 64 MiB takes milliseconds */
   uv_loop_t loop;
   driver driver;
   int sleeping;        /* threads in ppoll on the loop: a change of the loop has to kick them */
@@ -55,6 +56,19 @@ typedef struct hub {
   uint64_t chain_prefix, chains;
   uint8_t *read_buffer;
 } hub;
+
+static inline void hub_lock(hub *h) {
+  pthread_mutex_lock(&h->turnstile);
+  pthread_mutex_lock(&h->lock);
+  pthread_mutex_unlock(&h->turnstile);
+}
+
+static inline void hub_unlock(hub *h) {
+  outgoing *garbage = h->garbage;
+  h->garbage = NULL;
+  pthread_mutex_unlock(&h->lock);
+  if (__builtin_expect(garbage != NULL, 0)) outgoing_free_list(garbage);
+}
 
 /* The hub of this process, made when first needed; NULL when memory is out. */
 hub *hub_get(void);

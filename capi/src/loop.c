@@ -116,10 +116,10 @@ static int loop_sleep(hub *h, int64_t ms, const sigset_t *mask) {
   struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
   struct pollfd p = {.fd = uv_backend_fd(&h->loop), .events = POLLIN};
   h->sleeping++;
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   int n = ppoll(&p, 1, ms < 0 ? NULL : &ts, mask);
   int e = errno;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   h->sleeping--;
   errno = e;
   return n;
@@ -127,14 +127,14 @@ static int loop_sleep(hub *h, int64_t ms, const sigset_t *mask) {
 
 static void inner_turn(hub *h) {
   if (!h->inner->first && !h->inner->reap) return;
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   inner_run(h);
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
 }
 
 static void *background_main(void *arg) {
   hub *h = arg;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   uint64_t waits = h->waits - 1;
   while (!h->stopping) {
     uint64_t now = uv_hrtime();
@@ -157,7 +157,7 @@ static void *background_main(void *arg) {
     }
   }
   if (h->driver == DRIVER_BACKGROUND) h->driver = DRIVER_NONE;
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return NULL;
 }
 
@@ -190,12 +190,12 @@ int loop_init(hub *h) {
 }
 
 void loop_stop(hub *h) {
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   h->stopping = true;
   for (waiter *w = h->waiters; w; w = w->next) loop_wake(w);
   (void)pthread_cond_signal(&h->background_wake);
   eventfd_set(h->kick_fd);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   (void)pthread_join(h->background, NULL);
 }
 
@@ -266,7 +266,7 @@ remora_wait loop_wait(hub *h, waiter *w, int64_t ms) {
   sigset_t all, mask;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &mask);
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   waiter_add(h, w);
   bool stays_asleep = w->serves && w->queue->dispatcher; /* a dispatcher lets others drive */
   while (!waiter_ready(w, &result)) {
@@ -292,11 +292,11 @@ remora_wait loop_wait(hub *h, waiter *w, int64_t ms) {
     } else {
       struct timespec ts = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
       struct pollfd p = {.fd = w->fd, .events = POLLIN};
-      pthread_mutex_unlock(&h->lock);
+      hub_unlock(h);
       n = ppoll(&p, 1, left < 0 ? NULL : &ts, &mask);
       int e = errno;
       if (n > 0) eventfd_reset(w->fd);
-      pthread_mutex_lock(&h->lock);
+      hub_lock(h);
       errno = e;
     }
     if (n < 0 && errno == EINTR && !waiter_ready(w, &result)) {
@@ -306,22 +306,22 @@ remora_wait loop_wait(hub *h, waiter *w, int64_t ms) {
   }
   waiter_leave(h, w);
   if (w->woken && !w->drives) eventfd_reset(w->fd);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
   return result;
 }
 
 remora_wait loop_spin(hub *h, waiter *w) {
   remora_wait result = REMORA_WAIT_AGAIN;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   if (waiter_ready(w, &result)) {
-    pthread_mutex_unlock(&h->lock);
+    hub_unlock(h);
     return result;
   }
   remora_conn *c = w->future->conn;
   if (!c || c->state == CONN_CLOSED || h->driver == DRIVER_THREAD || c->spin_skips > 0) {
     if (c && c->spin_skips > 0) c->spin_skips--;
-    pthread_mutex_unlock(&h->lock);
+    hub_unlock(h);
     return REMORA_WAIT_AGAIN;
   }
   h->driver = DRIVER_THREAD;
@@ -344,17 +344,17 @@ remora_wait loop_spin(hub *h, waiter *w) {
       if (++c->spin_misses >= 4) c->spin_skips = 8;
       break;
     }
-    pthread_mutex_unlock(&h->lock);
+    hub_unlock(h);
     (void)sched_yield();
-    pthread_mutex_lock(&h->lock);
+    hub_lock(h);
   }
   waiter_leave(h, w);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return result;
 }
 
 void loop_glance(hub *h) {
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   if (h->driver != DRIVER_THREAD) {
     driver before = h->driver;
     h->driver = DRIVER_THREAD;
@@ -362,5 +362,5 @@ void loop_glance(hub *h) {
     h->driver = before;
     if (h->inner->first) loop_changed(h);
   }
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
 }

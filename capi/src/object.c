@@ -148,9 +148,9 @@ remora_object *remora_export(remora_queue *q, const remora_class *cls, void *use
   hub *h = hub_get();
   if (!h || !cls || cls->size < sizeof(remora_class)) return NULL;
   if (!q) q = h->default_queue;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   remora_object *o = object_new(h, q, cls, userdata, destroy);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   if (o) (void)remora_queue_ref(q);
   return o;
 }
@@ -158,9 +158,9 @@ remora_object *remora_export(remora_queue *q, const remora_class *cls, void *use
 remora_object *remora_export_find(remora_queue *q, const remora_class *cls, const void *userdata) {
   hub *h = hub_get();
   if (!h) return NULL;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   remora_object *o = remora_object_ref(object_find(h, q ? q : h->default_queue, cls, userdata));
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return o;
 }
 
@@ -193,9 +193,9 @@ remora_object *remora_object_unref(remora_object *o) {
   while (refs > 1)
     if (atomic_compare_exchange_weak(&o->refs, &refs, refs - 1)) return NULL;
   hub *h = o->hub; /* the last one leaves the table: nobody may find it meanwhile */
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   object_unref_locked(o);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return NULL;
 }
 

@@ -43,9 +43,9 @@ remora_queue *remora_queue_unref(remora_queue *q) {
 }
 
 void remora_queue_set_dispatcher(remora_queue *q, int on) {
-  pthread_mutex_lock(&q->hub->lock);
+  hub_lock(q->hub);
   q->dispatcher = on != 0;
-  pthread_mutex_unlock(&q->hub->lock);
+  hub_unlock(q->hub);
 }
 
 int remora_queue_fd(remora_queue *q) { return q->fd; }
@@ -64,7 +64,7 @@ void queue_signal(remora_queue *q) {
 int remora_queue_arm(remora_queue *q) {
   hub *h = q->hub;
   if (h != hub_current) return 0;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   q->armed = true;
   if (q->signalled) {
     uint64_t count;
@@ -77,7 +77,7 @@ int remora_queue_arm(remora_queue *q) {
     queue_signal(q);
   else if (h->driver == DRIVER_NONE)
     loop_changed(h); /* the owner goes to sleep in a loop of its own: ours needs a driver now */
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return any;
 }
 
@@ -133,10 +133,10 @@ void queue_reap_later(remora_object *o) {
 int remora_queue_reap(remora_queue *q) {
   hub *h = q->hub;
   if (h != hub_current) return 0;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   remora_object *gone = q->reap;
   q->reap = NULL;
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   int n = 0;
   while (gone) {
     remora_object *next = gone->next_reap;
@@ -162,10 +162,10 @@ static void event_started(remora_event *e) {
 remora_event *remora_take(remora_queue *q, remora_future *f) {
   hub *h = q->hub;
   if (h != hub_current) return NULL;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   remora_event *e = queue_find(q, f, true);
   if (e) event_started(e);
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   return e;
 }
 
@@ -181,9 +181,9 @@ remora_event *remora_next_event(remora_queue *q, int64_t ms) {
     e = remora_take(q, NULL);
   }
   if (e) return e;
-  pthread_mutex_lock(&h->lock);
+  hub_lock(h);
   bool reap = q->reap != NULL;
-  pthread_mutex_unlock(&h->lock);
+  hub_unlock(h);
   if (!reap || !(e = calloc(1, sizeof *e))) return NULL;
   e->kind = REMORA_EVENT_REAP;
   e->queue = q;
@@ -303,11 +303,11 @@ remora_event *remora_event_free(remora_event *e) {
   (void)remora_object_unref(e->object);
   message_unref(e->message);
   if (e->kind == REMORA_EVENT_OUTPUT && e->started && e->conn->hub == h) {
-    pthread_mutex_lock(&h->lock);
+    hub_lock(h);
     e->conn->outputs_running--;
     queue_outputs_here--;
     loop_wake_queue(h, e->conn->queue);
-    pthread_mutex_unlock(&h->lock);
+    hub_unlock(h);
   }
   (void)remora_conn_unref(e->conn);
   free(e);

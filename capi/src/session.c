@@ -70,6 +70,14 @@ static void outgoing_free(outgoing *o) {
   free(o);
 }
 
+void outgoing_free_list(outgoing *o) {
+  while (o) {
+    outgoing *next = o->next;
+    outgoing_free(o);
+    o = next;
+  }
+}
+
 static void message_free_list(message *m) {
   while (m) {
     message *next = m->next;
@@ -83,11 +91,9 @@ void session_clear(session *s) {
   message_free_list(s->assemblies);
   message_free_list(s->held);
   message_free_list(s->ready);
-  while (s->large) {
-    outgoing *o = s->large;
-    s->large = o->next;
-    outgoing_free(o);
-  }
+  outgoing_free_list(s->large);
+  outgoing_free_list(s->sent);
+  s->sent = NULL;
   free(s->stray.data);
   free(s->prefix.data);
   free(s->control.data);
@@ -502,7 +508,8 @@ static void session_chunk_sent(session *s, size_t length) {
   s->large = o->next; /* turns: to the end of the line, or away */
   if (!s->large) s->large_last = &s->large;
   if (o->seg == o->nsegs) {
-    outgoing_free(o);
+    o->next = s->sent;
+    s->sent = o;
     return;
   }
   o->next = NULL;

@@ -40,6 +40,8 @@ typedef struct outgoing {
   } segs[];
 } outgoing;
 
+void outgoing_free_list(outgoing *o);
+
 typedef struct bytes {
   uint8_t *data;
   size_t begin, end, room;
@@ -82,6 +84,7 @@ typedef struct session {
   uint64_t small_sent;      /* bytes of the small stream that are out, for outgoing.after */
   size_t small_frame_left;  /* bytes of a small frame that was cut by a partial write */
   outgoing *large, **large_last;
+  outgoing *sent; /* large ones that are out, to be freed when there is time */
   uint8_t chunk_head[FRAME_HEADER];
   size_t chunk_head_left, chunk_left; /* of the chunk being written; its bytes come from the first of `large` */
   struct {
