@@ -50,6 +50,9 @@ static hub *hub_new(void) {
   if (getrandom(&prefix, sizeof prefix, 0) != sizeof prefix) prefix = (uint32_t)(uv_hrtime() ^ (uint64_t)getpid());
   h->chain_prefix = (uint64_t)((prefix & 0x7ffff) | 0x80000) << 32;
   if (!h->read_buffer || loop_init(h) != 0) return free(h->read_buffer), free(h), NULL;
+  h->default_queue = queue_new(h);
+  h->inner = queue_new(h);
+  if (!h->default_queue || !h->inner || loop_start(h) != 0) return NULL; /* without descriptors or threads nothing goes; the rest stays */
   return h;
 }
 
@@ -58,11 +61,7 @@ hub *hub_get(void) {
   if (h) return h;
   (void)pthread_once(&hub_once, hub_init_once);
   pthread_mutex_lock(&hub_making);
-  if (!hub_current && (h = hub_new()) != NULL) {
-    __atomic_store_n(&hub_current, h, __ATOMIC_RELEASE); /* the queues want to know their hub */
-    h->default_queue = remora_queue_new();
-    h->inner = remora_queue_new();
-  }
+  if (!hub_current && (h = hub_new()) != NULL) __atomic_store_n(&hub_current, h, __ATOMIC_RELEASE);
   h = hub_current;
   pthread_mutex_unlock(&hub_making);
   return h;

@@ -102,6 +102,7 @@ struct remora_event {
   char method[];        /* CALL */
 };
 
+remora_queue *queue_new(hub *h);
 /* Under the lock: appends and wakes who takes it. */
 void queue_push(remora_queue *q, remora_event *e);
 /* Under the lock: something of this queue changed; makes its descriptor readable if armed. */
@@ -114,6 +115,7 @@ extern _Thread_local int queue_outputs_here; /* OUTPUT events that this thread i
 
 /* --- waiting and driving (loop.c) --- */
 int loop_init(hub *h);
+int loop_start(hub *h); /* the background thread */
 /* Runs one wait. Under no lock. Returns like remora_wait_for. */
 remora_wait loop_wait(hub *h, waiter *w, int64_t ms);
 remora_wait loop_spin(hub *h, waiter *w);

@@ -181,6 +181,10 @@ int loop_init(hub *h) {
   (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of uv_hrtime */
   (void)pthread_cond_init(&h->background_wake, &attr);
   (void)pthread_condattr_destroy(&attr);
+  return 0;
+}
+
+int loop_start(hub *h) {
   sigset_t all, old;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old); /* the host's handlers must never run on our thread */

@@ -9,7 +9,11 @@ _Thread_local int queue_outputs_here;
 
 remora_queue *remora_queue_new(void) {
   hub *h = hub_get();
-  remora_queue *q = h ? calloc(1, sizeof *q) : NULL;
+  return h ? queue_new(h) : NULL;
+}
+
+remora_queue *queue_new(hub *h) {
+  remora_queue *q = calloc(1, sizeof *q);
   if (!q) return NULL;
   atomic_init(&q->refs, 1);
   q->hub = h;

@@ -1578,7 +1578,8 @@ class Node(Session):
     def collect(self):
         """What was written to the descriptors 1 and 2; under the lock."""
         for fd, _ in self.spilled(0):
-            self.printed.append((self.spills[fd], os.read(fd, 65536)))
+            if len(self.printed) < 500:  # beyond that who writes waits
+                self.printed.append((self.spills[fd], os.read(fd, 65536)))
 
     def outputs(self):  # later
         """OUTPUT frames, as far as the credit goes; under the lock."""
@@ -1606,7 +1607,7 @@ class Node(Session):
         """Writes what waits, output before replies. What has no credit holds up the replies behind it."""
         while True:
             with self.write_lock:
-                for fd, _ in self.spilled(0):
+                for fd, _ in self.spilled(0) if len(self.printed) < 500 else NONE:
                     self.printed.append((self.spills[fd], os.read(fd, 65536)))
                 stuck = self.printed
                 if stuck:
@@ -1696,7 +1697,7 @@ class Node(Session):
                     self.misses += 1
                     break
         if not ready:
-            ready = self.sleep(until, end)
+            ready = self.sleep(until, end, dry)
         if len(ready) == 1 and ready[0][0] == self.rfd and not self.rest and self.at == len(self.buf):
             self.buf = os.read(self.rfd, 65536)
             self.at = 0
@@ -1705,10 +1706,10 @@ class Node(Session):
         else:
             self.handle(ready)
 
-    def sleep(self, until, end):
+    def sleep(self, until, end, dry):
         self.resting = True
         ready = NONE
-        if not (queue and until is None or self.out or self.printed or self.dropped):
+        if dry or not (queue and until is None or self.out or self.printed or self.dropped):
             now = clock()
             late = self.next_beat(now)
             if end is not None:

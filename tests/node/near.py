@@ -76,6 +76,8 @@ class Near:
         self.chain = None
         self.buf = bytearray()
         self.chunks = {}
+        self.given_back = {}
+        self.loose = False  # accept what only a recorded stream has lent
         self.bye = None
         self.ended = False
         self.process = subprocess.Popen([python, "-c", STUB], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -171,6 +173,9 @@ class Near:
             self.write(frame(CREDIT, object=32 + len(payload)))
         elif kind == RELEASE:
             for id, n in struct.iter_unpack("<QQ", payload):
+                self.given_back[id] = self.given_back.get(id, 0) + n
+                if id not in self.lent and self.loose:
+                    continue
                 it, have = self.lent[id]
                 assert 0 < n <= have
                 self.lent[id] = it, have - n

@@ -347,8 +347,8 @@ def test_calls_on_one_object_keep_their_order(near):
 def test_pipelined(near):
     n = near()
     add = n.can("operator.add")
-    calls = [n.start(add.id, "", i, 1) for i in range(3000)]
-    assert [n.result(call) for call in calls] == list(range(1, 3001))
+    calls = [n.start(add.id, "", i, 1) for i in range(1000)]
+    assert [n.result(call) for call in calls] == list(range(1, 1001))
 
 
 def test_fork_in_user_code(thing):
@@ -429,11 +429,15 @@ def test_corpus_valid(near):
     for path in corpus("valid"):
         n = near()
         n.calls = itertools.count(100000)
+        n.loose = True
         n.write(load(path))
         name = os.path.basename(path)
         assert n.can("operator.add")(20, 22) == 42, name
         if name.startswith("value-"):
             assert n.replies[1][0] == ERROR and n.replies[1][1]["type"][0] == "remora.Value", name
+        if "reference" in name and "index" not in name:
+            n.can("gc.collect")()
+            n.until(lambda: n.given_back)
         assert n.close() == 0, name
         assert n.bye is None, name
 
