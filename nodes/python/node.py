@@ -10,6 +10,7 @@ is back. Any other thread that waits for a reply gets it from whichever of the t
 Start-up time is mostly the time to compile this file, and every call passes through it: so it imports little, and the
 path of a small call (serve, parse, run, flush, receive) trades some beauty for microseconds.
 """
+import gc
 import os
 import select
 import sys
@@ -98,6 +99,7 @@ class Later:
     def __init__(self, name, source):
         self.name = name
         self.source = source
+        self.made = None
 
     def load(self):
         owner, _, name = self.name.rpartition(".")
@@ -108,13 +110,16 @@ class Later:
             setattr(globals()[owner], name, made)
         else:
             globals()[name] = made
+        self.made = made
         return made
 
+    # Who still holds this object (a table, a class) gets what was made the first time.
+
     def __call__(self, *args, **kwargs):
-        return self.load()(*args, **kwargs)
+        return (self.made or self.load())(*args, **kwargs)
 
     def __get__(self, it, cls):
-        return self.load().__get__(it, cls)
+        return (self.made or self.load()).__get__(it, cls)
 
 
 def full_name(cls):
@@ -1188,6 +1193,10 @@ class Session:
     def decode(self, flags, body, refs, raws):  # later
         if isinstance(refs, Value):
             raise refs
+        # Making a large value triggers one collection after another, none of which can find anything in it.
+        paused = len(body) > 65536 and gc.isenabled()
+        if paused:
+            gc.disable()
         try:
             if too_deep(body):
                 raise Value("nested more than %d deep" % DEEP)
@@ -1198,6 +1207,9 @@ class Session:
             raise Value("not JSON") from None
         except Exception as error:
             raise Value("not a value: %s: %s" % (type(error).__name__, error)) from None
+        finally:
+            if paused:
+                gc.enable()
 
     def fail(self, call, error):  # later
         if call in self.cancelled:
@@ -1351,7 +1363,7 @@ class Session:
         """Takes n bytes of credit, waits for them if need be."""
         while True:
             with self.tables:
-                if not self.spent or self.spent + n <= self.credit:
+                if self.spent <= self.credit // 4 or self.spent + n <= self.credit:
                     self.spent += n
                     return
                 future = Future(self, 0, None)
@@ -1591,7 +1603,7 @@ class Node(Session):
                 data += printed.pop(0)[1]
             cost = 32 + min(len(data), 65536)
             with self.tables:
-                fits = not self.spent or self.spent + cost <= self.credit
+                fits = self.spent <= self.credit // 4 or self.spent + cost <= self.credit
                 if fits:
                     self.spent += cost
             if not fits:
@@ -1632,7 +1644,7 @@ class Node(Session):
                 if item is not None and type(item) is not tuple:
                     item()
                     continue
-            elif until.settled or dry and (self.spent < self.credit // 2 or not self.spent):
+            elif until.settled or dry and self.spent <= self.credit // 4:
                 return
             elif until.calls:
                 item = until.calls.popleft()

@@ -337,3 +337,13 @@ def ask(lent, method, *args):
 
 def make_many(n):
     return [Plain() for _ in range(n)]
+
+
+def slowly(seconds, n):
+    for i in range(n):
+        time.sleep(seconds)
+        yield i
+
+
+def make_counters(n):
+    return (Counter(i) for i in range(n))

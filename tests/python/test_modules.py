@@ -1,0 +1,143 @@
+"""Modules travel."""
+import sys
+
+import pytest
+import remora
+
+
+def test_a_package_with_relative_imports(conn):
+    assert remora.can_on(conn, "far_package.name")() == "far_package deep in far_package"
+    assert remora.can_on(conn, "far_package.inner.deep.name")() == "deep in far_package"
+
+
+def test_a_namespace_package(conn):
+    assert remora.can_on(conn, "far_namespace.part.name")() == "far_namespace.part"
+
+
+def test_package_data(conn):
+    assert remora.can_on(conn, "far_package.data")("numbers.txt") == b"one\ntwo\n"
+
+
+def test_a_dependency_that_is_missing_everywhere(conn):
+    with pytest.raises(ImportError, match="a_module_that_is_nowhere"):
+        remora.new_on(conn, "far_missing.Never")
+
+
+def test_only_what_was_named_is_served(far, tmp_path, monkeypatch):
+    (tmp_path / "secret_module.py").write_text("VALUE = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importer = "importlib.import_module"
+    with remora.connect("-") as conn:
+        with pytest.raises(ImportError):
+            remora.can_on(conn, importer)("secret_module")
+    for modules in (["secret_module"], "secret_module", "all"):
+        with remora.connect("-", modules=modules) as conn:
+            assert remora.getattr(remora.can_on(conn, importer)("secret_module"), "VALUE") == 1
+
+
+def test_what_a_served_module_imports_is_served(tmp_path, monkeypatch):
+    (tmp_path / "first_module.py").write_text("import second_module\n\ndef value():\n    return second_module.VALUE\n")
+    (tmp_path / "second_module.py").write_text("VALUE = 2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with remora.connect("-") as conn:
+        assert remora.can_on(conn, "first_module.value")() == 2
+
+
+def test_the_standard_library_does_not_travel(conn):
+    # It is the far side's own, of the far side's version.
+    path = remora.getattr(remora.can_on(conn, "importlib.import_module")("fractions"), "__file__")
+    assert path.endswith("fractions.py") and not path.startswith("<")
+
+
+def test_roots_are_without_the_standard_library():
+    import os
+
+    from remora._source import module_roots
+
+    roots = module_roots()
+    assert os.path.dirname(os.__file__) not in roots
+    assert any("farmods" in root for root in roots)
+    assert all(os.path.isdir(root) for root in roots)
+
+
+def test_traceback_lines_of_travelled_modules(far):
+    with pytest.raises(ValueError) as caught:
+        far("fail")("ValueError", "x")
+    assert "raise getattr(builtins, kind)(*args)" in caught.value.traceback
+
+
+SCRIPT = """
+    import remora, sys, os
+
+    LIMIT = 10
+
+    class Thing:
+        def __init__(self, n):
+            self.n = n
+        def over(self):
+            return self.n > LIMIT, os.getpid(), __name__
+
+    def double(n):
+        return 2 * n
+
+    if __name__ == "__main__":
+        with remora.connect("-") as conn:
+            over, pid, name = remora.new_on(conn, Thing, 11).over()
+            assert over and pid == conn.pid
+            print(remora.can_on(conn, double)(21))
+"""
+
+
+def test_the_classes_and_functions_of_a_script(script):
+    done = script(SCRIPT)
+    assert done.stdout == "42\n" and done.returncode == 0, done.stderr
+
+
+def test_a_script_without_a_guard(script):
+    done = script("""
+        import remora
+        def f():
+            return 1
+        with remora.connect("-") as conn:
+            try:
+                remora.can_on(conn, f)
+            except remora.InvalidArgument as error:
+                print(error)
+    """)
+    assert 'has no `if __name__ == "__main__":`' in done.stdout, done.stderr
+
+
+def test_what_is_defined_by_python_c():
+    import subprocess
+
+    from conftest import environment
+
+    code = "import remora\ndef f(): pass\ntry: remora.can_on(remora.connect('-'), f)\nexcept remora.InvalidArgument as e: print(e)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert "cannot travel" in done.stdout, done.stderr
+
+
+def test_python_m(tmp_path):
+    import subprocess
+
+    from conftest import environment
+
+    package = tmp_path / "runnable"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "prog.py").write_text(
+        "import remora\ndef f():\n    return __name__\nif __name__ == '__main__':\n    with remora.connect('-') as c:\n        print(remora.can_on(c, f)())\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "runnable.prog"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert done.stdout == "runnable.prog\n", done.stderr
+
+
+def test_script_functions_as_callbacks_need_no_guard(script):
+    done = script("""
+        import remora
+        def callback(n):
+            return n + 1
+        with remora.connect("-") as conn:
+            print(remora.can_on(conn, "far_things.call")(callback, 1))
+    """)
+    assert done.stdout == "2\n", done.stderr

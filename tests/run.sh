@@ -1,0 +1,73 @@
+#!/bin/bash
+# tests/run.sh [NAME...]: every suite, or those named; `make test` calls it after the build.
+#
+#   unit     C unit tests, gcc (ctest)          clang    the same with clang, warnings are errors
+#   asan     C and Python under ASan and UBSan  tsan     the C tests with threads under TSan
+#   valgrind a C test under memcheck            python   the Python package over "-"
+#   node     the Python node under every Python carriers ssh, sudo, hops
+#   docs     examples and snippets              tree     formatting, sizes, installed tree
+#
+# A suite's output is shown when it fails. The last line says how many suites passed.
+set -u
+cd "$(dirname "$0")/.."
+BUILD=${BUILD:-build} PYTHON=${PYTHON:-/usr/bin/python3} JOBS=${JOBS:-$(nproc)}
+case $BUILD in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
+export REMORA_BUILD=$BUILD REMORA_PYTHON=$PYTHON
+. "$BUILD/env.sh"
+unset REMORA_DEBUG
+passed=0 failed=0 skipped=0
+logs=$BUILD/test-logs
+mkdir -p "$logs"
+
+# configure NAME FLAGS...: a build of its own below the main one.
+configure() {
+  local dir=$BUILD/$1
+  shift
+  cmake -S . -B "$dir" -DPython3_EXECUTABLE="$PYTHON" "$@" && cmake --build "$dir" -j "$JOBS" -- --no-print-directory -s
+}
+pytest() { "$PYTHON" -m pytest -q -p no:cacheprovider "$@"; }
+run_ctest() { ctest --test-dir "$1" --output-on-failure --no-tests=error "${@:2}"; }
+
+suite_unit() { run_ctest "$BUILD"; }
+suite_clang() { configure clang -DCMAKE_C_COMPILER=clang -DREMORA_PYTHON=OFF && run_ctest "$BUILD/clang"; }
+suite_asan() {
+  configure asan -DREMORA_SANITIZE=address,undefined &&
+    UBSAN_OPTIONS=print_stacktrace=1 run_ctest "$BUILD/asan" &&
+    # Python itself is not instrumented and does not free everything at its end: leaks are looked for in the C tests.
+    LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+      PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
+      pytest tests/python
+}
+suite_tsan() { configure tsan -DREMORA_SANITIZE=thread -DREMORA_PYTHON=OFF && run_ctest "$BUILD/tsan" -L threads; }
+suite_valgrind() {
+  for t in test_session test_hub; do
+    valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes \
+      "$BUILD/tests/$t" || return 1
+  done
+}
+suite_python() { pytest tests/python; }
+suite_node() { pytest tests/node; }
+suite_carriers() {
+  pytest tests/carriers || return 1
+  REMORA_TEST_SUDO=1 tests/fixtures/sudo-namespace.sh env "PATH=$PATH" "$PYTHON" -m pytest -q -p no:cacheprovider tests/carriers/test_sudo.py
+  case $? in 0) ;; 77) echo "the tests of sudo need root and were left out" ;; *) return 1 ;; esac
+}
+suite_docs() { BUILD=$BUILD PYTHON=$PYTHON bash examples/run_all.sh && pytest tests/docs; }
+suite_tree() { bash tests/tree.sh; }
+
+all="unit clang asan tsan valgrind python node carriers docs tree"
+for name in ${*:-$all}; do
+  start=$SECONDS
+  "suite_$name" >"$logs/$name.log" 2>&1 </dev/null
+  status=$?
+  if [ $status = 0 ]; then
+    passed=$((passed + 1))
+    echo "ok      $name ($((SECONDS - start)) s) $(grep -aE '^[0-9]+ passed|tests passed' "$logs/$name.log" | tail -1)"
+  else
+    failed=$((failed + 1))
+    echo "FAILED  $name ($((SECONDS - start)) s)"
+    tail -n 150 "$logs/$name.log"
+  fi
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
