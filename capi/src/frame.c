@@ -59,7 +59,7 @@ const char *frame_check(const frame *f, uint32_t max_message) {
   if (f->mlen > f->size) return "a method's name longer than its frame";
   if (f->kind == FRAME_RELEASE && f->size % 16) return "a broken list of releases";
   if (f->kind == FRAME_OUTPUT && f->aux != 1 && f->aux != 2) return "output of an unknown stream";
-  if (f->kind == FRAME_CHUNK_OF && (f->aux < FRAME_CALL || f->aux > FRAME_ERROR || f->size == 0)) return "a chunk of nothing";
+  if (f->kind == FRAME_CHUNK_OF && (f->aux < FRAME_CALL || f->aux > FRAME_ERROR)) return "a chunk of nothing";
   return NULL;
 }
 

@@ -10,7 +10,7 @@ enum { FROM_PREFIX, FROM_CONTROL, FROM_SMALL, FROM_CHUNK };
 static int bytes_room(bytes *b, size_t more) {
   if (b->begin == b->end) b->begin = b->end = 0;
   if (b->room - b->end >= more) return 0;
-  if (b->begin > 0) {
+  if (b->begin >= b->end - b->begin) { /* else a long backlog would be moved again and again */
     memmove(b->data, b->data + b->begin, b->end - b->begin);
     b->end -= b->begin;
     b->begin = 0;
@@ -250,9 +250,13 @@ static size_t session_start(session *s, const uint8_t *data, size_t length) {
   size_t before = b->end - b->begin;
   bytes_add(b, data, length);
   const uint8_t *text = b->data + b->begin, *found = memmem(text, b->end - b->begin, FRAME_MAGIC, FRAME_MAGIC_LENGTH);
+  size_t begins = s->stray_total - before + (size_t)(found ? found - text : 0);
+  s->stray_total += length;
+  if (found ? begins > FRAME_MAX_STRAY : s->stray_total >= FRAME_MAX_STRAY + FRAME_MAGIC_LENGTH) {
+    s->fault = "writes rubbish in place of a greeting";
+    return length;
+  }
   if (!found) {
-    s->stray_total += length;
-    if (s->stray_total > FRAME_MAX_STRAY) s->fault = "writes rubbish in place of a greeting";
     if (b->end - b->begin > 4096 + FRAME_MAGIC_LENGTH) b->begin = b->end - 4096 - FRAME_MAGIC_LENGTH;
     return length;
   }

@@ -1,5 +1,6 @@
 /* value.c: one reference-counted cell per value; containers of any depth are freed without recursion. */
 #include "value.h"
+#include "slab.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -81,7 +82,7 @@ static void value_end(remora_value *v, remora_value **dead) {
   case REMORA_FLOAT:
     break;
   }
-  free(v);
+  slab_free(v);
 }
 
 remora_value *remora_value_unref(remora_value *v) {
@@ -96,7 +97,7 @@ remora_value *remora_value_unref(remora_value *v) {
         value_end(v->u.seq.items[i], &dead);
     if (v->u.seq.items != value_inline_items(v))
       free(v->u.seq.items);
-    free(v);
+    slab_free(v);
   }
   return NULL;
 }
@@ -106,7 +107,7 @@ remora_value *remora_value_unref(remora_value *v) {
 static remora_value *value_new(remora_kind kind, size_t extra) {
   if (extra > SIZE_MAX - sizeof(remora_value))
     return NULL;
-  remora_value *v = malloc(sizeof *v + extra);
+  remora_value *v = slab_alloc(sizeof *v + extra);
   if (v) {
     atomic_init(&v->refs, 1);
     v->kind = (uint8_t)kind;

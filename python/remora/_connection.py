@@ -211,7 +211,7 @@ def connect(spec: Optional[Spec] = "-", **options: Any) -> Connection:
     dead_after   seconds of silence after which the far side is given up (30.0)
     interpreter  path, or whole argv, of the far interpreter (["nice", "python3.11"])
     env, cwd     of the far process; env is added to what it has
-    command      argv of any program that carries stdin and stdout to a far shell; the interpreter's argv is appended
+    command      argv of any program that carries stdin and stdout; the interpreter's argv is appended
     ssh, sudo    argv of these programs;  ssh_options: further options for ssh
     modules      further top-level packages that the far side may fetch from here, or "all"
     max_message  bytes of the longest message (256 MiB)

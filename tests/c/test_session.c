@@ -177,7 +177,7 @@ static void cut_everywhere(uint32_t seed, uint32_t count, uint32_t piece, long l
       sizes[parts + 1] = -1;
       assert_int_equal(send_sized(&near, head, kind == FRAME_CALL ? "method" : NULL, sizes), 0);
     }
-    if (random_below(8) == 0) {
+    if (random_below(8 + 64 / piece) == 0) { /* fewer bytes than are written, or nothing else would ever be */
       send_control(&near, FRAME_BEAT, 0, random_below(2) == 0);
       beats_out++;
     }

@@ -19,7 +19,9 @@ def test_functions_lambdas_and_bound_methods(far):
 
 
 def test_callbacks_of_a_call_run_in_the_thread_that_waits(far):
-    assert far("call")(threading.current_thread) is threading.current_thread()
+    call = far("call")
+    for _ in range(200):
+        assert call(threading.current_thread) is threading.current_thread()
 
 
 def test_callbacks_of_others_run_in_the_dispatcher(far):
@@ -119,7 +121,7 @@ def test_what_an_object_allows(far):
     assert ask(lent, "fn") == "own"
 
 
-@pytest.mark.parametrize("name", ["_private", "__init__", "__class__", "__reduce_ex__", "prop", "data", "public_value"])
+@pytest.mark.parametrize("name", ["_private", "prop", "data", "public_value"])
 def test_what_an_object_does_not_allow(far, name):
     with pytest.raises(remora.Error):
         far("ask")(Lent(), name)

@@ -347,3 +347,8 @@ def slowly(seconds, n):
 
 def make_counters(n):
     return (Counter(i) for i in range(n))
+
+
+def hold_lock(exponent):
+    """One computation in C during which no other thread of the interpreter runs."""
+    return len(str(3 ** exponent % 1000))

@@ -1,0 +1,88 @@
+"""Several hops: connections made by the far side, objects passed from one connection to another."""
+import os
+
+import pytest
+import remora
+
+import far_things
+
+
+def test_a_connection_of_the_far_side(conn):
+    onward = conn.connect("-")
+    assert isinstance(onward, remora.Proxy)
+    pid = remora.can_on(onward, "os.getpid")()
+    assert len({os.getpid(), conn.pid, pid}) == 3
+
+
+def test_objects_of_the_third_process(conn):
+    onward = conn.connect("-")
+    counter = remora.new_on(onward, "far_things.Counter", 4)
+    assert counter.increment() == 5
+    assert counter.pid() not in (os.getpid(), conn.pid)
+    assert remora.new_on(onward, far_things.Counter).increment() == 1
+    assert remora.can_on(onward, far_things.add)(1, 2) == 3
+    assert remora.can_on(onward, "far_things.nothing_of_the_kind") is None
+
+
+def test_callbacks_over_two_hops(conn):
+    onward = conn.connect("-")
+    assert remora.can_on(onward, "far_things.call_twice")(lambda n: (os.getpid(), n)) == [(os.getpid(), 1), (os.getpid(), 2)]
+
+
+def test_errors_over_two_hops(conn):
+    onward = conn.connect("-")
+    with pytest.raises(ValueError) as caught:
+        remora.can_on(onward, "far_things.fail")("ValueError", "from far away")
+    assert caught.value.message == "from far away"
+    assert "in fail" in caught.value.traceback
+    assert len(caught.value.hops) >= 2
+
+
+def test_values_over_two_hops(conn):
+    echo = remora.can_on(conn.connect("-"), "far_things.echo")
+    for value in (None, 2**70, 1.5, "ü", b"\0" * 100000, [1, (2, {"a": b"x"})], {1: 2}):
+        assert echo(value) == value
+
+
+def test_the_same_object_over_two_hops(conn):
+    onward = conn.connect("-")
+    counter = remora.new_on(onward, "far_things.Counter")
+    assert counter.itself() is counter
+    assert counter.is_me(counter) is True
+
+
+def test_a_proxy_given_to_another_connection(conn):
+    with remora.connect("-") as second:
+        counter = remora.new_on(conn, "far_things.Counter")
+        call = remora.can_on(second, "far_things.call")
+        assert call(counter.increment, 5) == 5
+        ask = remora.can_on(second, "far_things.ask")
+        assert ask(counter, "increment", 2) == 7
+        assert ask(counter, "pid") == conn.pid
+        assert remora.can_on(second, "far_things.echo")(counter) is counter
+        assert list(remora.can_on(second, "far_things.consume")(remora.can_on(conn, "far_things.count_to")(200))) == list(range(200))
+
+
+def test_an_error_over_a_bridge(conn):
+    with remora.connect("-") as second:
+        call = remora.can_on(second, "far_things.call")
+        with pytest.raises(ValueError, match="x"):
+            call(remora.can_on(conn, "far_things.fail"), "ValueError", "x")
+        assert call(remora.can_on(conn, "far_things.add"), 1, 1) == 2
+
+
+def test_a_list_of_hops():
+    with remora.connect(["-", "-"]) as conn:
+        assert remora.can_on(conn, "far_things.add")(2, 3) == 5
+
+
+def test_the_end_of_the_middle(conn):
+    onward = conn.connect("-")
+    pid = remora.can_on(onward, "os.getpid")
+    third = pid()
+    conn.close()
+    with pytest.raises(remora.ConnectionLost):
+        pid()
+    from conftest import eventually
+
+    eventually(lambda: not os.path.exists("/proc/%d" % third))
