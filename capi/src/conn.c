@@ -131,7 +131,7 @@ void conn_flush(remora_conn *c) {
     c->out_pipe_grown = true;
     (void)fcntl(c->proc.to, F_SETPIPE_SZ, 1 << 20);
   }
-  for (int turns = 0; turns < 2 && session_has_output(&c->session); turns++) {
+  for (int turns = 0; turns < 1 && session_has_output(&c->session); turns++) {
     struct iovec iov[8];
     int n = session_output(&c->session, iov, 8);
     size_t planned = 0;
@@ -152,6 +152,7 @@ void conn_flush(remora_conn *c) {
       if (c->draining) conn_shut(c);
       return;
     }
+    if (written > (ssize_t)FRAME_SMALL) c->hub->bulk = true;
     if (written < (ssize_t)planned) {
       conn_write_watch(c, true);
       return;
@@ -167,7 +168,7 @@ bool conn_pump(remora_conn *c) {
   hub *h = c->hub;
   bool any = false;
   if (c->proc.from < 0) return false;
-  for (size_t budget = 512 * 1024; budget > 0;) {
+  for (size_t budget = HUB_READ; budget > 0;) {
     struct iovec iov[2];
     int n = 0;
     uint8_t *direct;
@@ -192,6 +193,7 @@ bool conn_pump(remora_conn *c) {
       return true;
     }
     any = true;
+    if (got > (ssize_t)FRAME_SMALL) h->bulk = true;
     c->last_in = uv_now(&h->loop);
     c->far_stopped = false;
     size_t rest = (size_t)got;

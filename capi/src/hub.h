@@ -35,6 +35,7 @@ typedef struct hub {
   outgoing *garbage;               /* sent; freed outside the lock, for freeing 64 MiB takes milliseconds */
   uv_loop_t loop;
   driver driver;
+  bool bulk;           /* this turn moved much: others on this core come first before the next */
   int sleeping;        /* threads in ppoll on the loop: a change of the loop has to kick them */
   uint64_t lease_until; /* uv_hrtime */
   size_t watched;      /* pending futures that remora_then watches: their readers do not drive */

@@ -116,7 +116,10 @@ static int loop_sleep(hub *h, int64_t ms, const sigset_t *mask) {
   struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
   struct pollfd p = {.fd = uv_backend_fd(&h->loop), .events = POLLIN};
   h->sleeping++;
+  bool yields = h->bulk;
+  h->bulk = false;
   hub_unlock(h);
+  if (yields) (void)sched_yield(); /* a scheduler's slice is some ms: a small call must not wait for the end of one */
   int n = ppoll(&p, 1, ms < 0 ? NULL : &ts, mask);
   int e = errno;
   hub_lock(h);

@@ -937,6 +937,7 @@ class Session:
             n = len(view)
         del view
         self.pour(n)
+        os.sched_yield()  # a scheduler's slice is some ms: small calls of others on this core come between the chunks
         return True
 
     def pour(self, n):  # later
@@ -1341,6 +1342,7 @@ class Session:
                 n -= len(pieces.pop(0))
             if n:
                 pieces[0] = memoryview(pieces[0])[n:]
+            os.sched_yield()
 
     def take_out(self):
         """Everything that waits to be written, in order; releases behind what may mention them."""
