@@ -1,5 +1,6 @@
 """Remora from Python: the far side is the zero-install Python node, started through stdin."""
 import asyncio
+import concurrent.futures
 import os
 import sys
 import tempfile
@@ -34,10 +35,11 @@ class Remora(harness.System):
         return Peer(remora.connect(where if where == "-" else harness.SSH_HOST, interpreter=harness.PYTHON))
 
     def connect_many(self, count):
-        """One thread: the connections as futures, then the first calls as futures."""
+        """The connections and the first calls as futures; the far classes, which have to travel there, from a few threads."""
         async def connect():
             return await asyncio.gather(*[remora.connect_async("-", interpreter=harness.PYTHON) for _ in range(count)])
-        peers = [Peer(conn) for conn in asyncio.run(connect())]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            peers = list(pool.map(Peer, asyncio.run(connect())))
         assert remora.await_all([remora.start(peer.proxy).add(2, 3) for peer in peers]) == [5] * count
         return peers
 
