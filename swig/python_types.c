@@ -86,6 +86,7 @@ static PyObject *call(remora_proxy *proxy, const char *method, manner how, PyObj
   remora_value *args = python_arguments_new(argv, count, names);
   if (!args && (count || names)) return NULL;
   remora_error *err = NULL;
+  if (!how.start && !(how.flags & REMORA_ONEWAY)) how.flags |= REMORA_AWAITED;
   remora_future *future = remora_start_with(proxy, method, args, how.timeout, how.flags | REMORA_NOWAIT, &err);
   if (!future && remora_error_code(err) == REMORA_E_OVERLOADED) {
     PyObject *block = PyObject_CallNoArgs(python_hook.may_block);

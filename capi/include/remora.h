@@ -267,6 +267,7 @@ REMORA_API REMORA_NEW remora_future *remora_start(remora_proxy *proxy, const cha
 
 #define REMORA_ONEWAY 1u /* no answer is wanted; the future is ready at once */
 #define REMORA_NOWAIT 2u /* REMORA_E_OVERLOADED instead of waiting for credit */
+#define REMORA_AWAITED 4u /* this thread waits for it next: what is called back meanwhile is left to that wait */
 /* remora_start with everything. timeout_ms: the call fails with REMORA_E_TIMEOUT after that; travels with the call. */
 REMORA_API REMORA_NEW remora_future *remora_start_with(remora_proxy *proxy, const char *method, const remora_value *args,
                                                        int64_t timeout_ms, unsigned flags, remora_error **err);
@@ -359,6 +360,9 @@ REMORA_API int remora_event_reply(remora_event *event, const remora_value *value
 REMORA_API void remora_event_fail(remora_event *event, remora_error *error);
 /* Does what C code does with an event: calls the class's function and answers, calls the function of remora_then; output goes to nobody. */
 REMORA_API void remora_event_run(remora_event *event);
+/* Says, on the thread that took it, that the event has been dealt with; a result waits until the output before it is. remora_event_free does it too; a
+ * language whose objects may outlive their use says it here. More than once is harmless. */
+REMORA_API void remora_event_done(remora_event *event);
 /* A CALL that was not answered is answered with an error. */
 REMORA_API remora_event *remora_event_free(remora_event *event);
 

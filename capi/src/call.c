@@ -29,6 +29,7 @@ static int call_row(remora_conn *c, remora_value *ref, uint8_t *row, uint64_t *c
   remora_proxy *p = remora_as_proxy(ref);
   *counted = 0;
   if (p && p->hub != c->hub) return error_set(err, REMORA_E_FORKED, NULL);
+  if (p && p->id == 0) return error_set(err, REMORA_E_VALUE, "the root of a connection cannot be passed");
   if (p && p->conn == c) { /* it goes home */
     frame_put32(row, 0);
     frame_put32(row + 4, 1);
@@ -92,19 +93,29 @@ int call_send(remora_conn *c, frame *head, const char *method, codec_out *out, r
 
 /* ---------------------------------------------------------------------------------------------------------- calls out */
 
-/* Waits until the connection's credit allows the call. Under the lock, released meanwhile. */
-static int call_wait_credit(remora_conn *c, uint64_t cost, unsigned flags, remora_error **err) {
+/* Waits until the connection's credit allows the call. Under the lock, released meanwhile. Serves the default queue: the far side may not
+ * come to what it has before it gets an answer from here. */
+static int call_wait_credit(remora_conn *c, uint64_t cost, uint64_t until, unsigned flags, remora_error **err) {
+  hub *h = c->hub;
   session *s = &c->session;
   while (c->state != CONN_CLOSED && !session_has_credit(s, cost)) {
     if (flags & REMORA_NOWAIT)
       return error_set(err, REMORA_E_OVERLOADED, "%s: %llu bytes of calls are waiting to be run", c->carrier.name,
                        (unsigned long long)s->outstanding);
-    hub_unlock(c->hub);
-    waiter w = {.credit = c, .cost = cost};
-    remora_wait r = loop_wait(c->hub, &w, -1);
-    hub_lock(c->hub);
+    remora_queue *q = h->default_queue->dispatcher ? NULL : h->default_queue;
+    hub_unlock(h);
+    uint64_t now = until == UINT64_MAX ? 0 : hub_now_ms();
+    waiter w = {.credit = c, .cost = cost, .queue = q};
+    remora_wait r = loop_wait(h, &w, until == UINT64_MAX ? -1 : now >= until ? 0 : (int64_t)(until - now));
+    if (r == REMORA_WAIT_EVENT) {
+      remora_event *e = remora_take(q, NULL);
+      if (e) remora_event_run(e);
+      (void)remora_event_free(e);
+    }
+    hub_lock(h);
+    if (h->stopping) break;
     if (r == REMORA_WAIT_INTERRUPTED) return error_set(err, REMORA_E_INTERRUPTED, NULL);
-    if (c->hub->stopping) break;
+    if (r == REMORA_WAIT_TIMEOUT) return error_set(err, REMORA_E_TIMEOUT, "no answer within the call's time limit: it could not even be sent");
   }
   return 0;
 }
@@ -136,6 +147,7 @@ remora_future *remora_start_with(remora_proxy *p, const char *method, const remo
   remora_future *f = future_new(h, c);
   if (!f) return codec_out_clear(&out), error_set(err, REMORA_E_NOMEM, NULL), NULL;
   remora_error *why = NULL;
+  uint64_t until = timeout_ms < 0 ? UINT64_MAX : hub_now_ms() + (uint64_t)timeout_ms;
   hub_lock(h);
   conn_drain_dropped(h);
   uint64_t cost = 0;
@@ -147,7 +159,7 @@ remora_future *remora_start_with(remora_proxy *p, const char *method, const remo
       cost += length + 4;
     }
     cost += out.nrefs || out.nraws ? 8 + 16 * out.nrefs : 0;
-    (void)call_wait_credit(c, cost, flags, &why);
+    (void)call_wait_credit(c, cost, until, flags, &why);
   }
   if (!why && c->state == CONN_CLOSED) why = error_copy(c->why);
   if (!why) {
@@ -164,7 +176,8 @@ remora_future *remora_start_with(remora_proxy *p, const char *method, const remo
       atomic_store(&f->state, REMORA_DONE);
     } else {
       loop_claim(h); /* the caller usually waits next; if not, the lease is over soon */
-      if (timeout_ms >= 0) deadline_set(f, hub_now_ms() + (uint64_t)timeout_ms);
+      future_set_awaited(f, flags & REMORA_AWAITED);
+      if (timeout_ms >= 0) deadline_set(f, until);
     }
     conn_flush(c);
   } else if (f->call) {
@@ -187,7 +200,7 @@ remora_future *remora_start(remora_proxy *p, const char *method, const remora_va
 }
 
 remora_value *remora_call(remora_proxy *p, const char *method, const remora_value *args, remora_error **err) {
-  remora_future *f = remora_start_with(p, method, args, -1, 0, err);
+  remora_future *f = remora_start_with(p, method, args, -1, REMORA_AWAITED, err);
   if (!f) return NULL;
   remora_value *v = remora_await(f, -1, err);
   if (!v) (void)remora_cancel(f); /* a signal ended the wait */

@@ -12,10 +12,21 @@
 
 /* ------------------------------------------------------------------------------------------------------------ lifetime */
 
+/* What is freed outside the lock: it may be long, and bytes of the caller's end with a function of the caller's. */
+static void conn_discard(remora_conn *c, outgoing **list) {
+  for (outgoing *o; (o = *list) != NULL;) {
+    *list = o->next;
+    o->next = c->hub->garbage;
+    c->hub->garbage = o;
+  }
+}
+
 void conn_maybe_free(remora_conn *c) {
   if (atomic_load(&c->refs) > 0 || c->state != CONN_CLOSED || c->handles > 0 || !c->proc_gone) return;
   *c->link = c->next;
   if (c->next) c->next->link = c->link;
+  conn_discard(c, &c->session.sent);
+  conn_discard(c, &c->session.large);
   session_clear(&c->session);
   free(c->session.pending);
   free(c->session.pending_next);
@@ -34,6 +45,8 @@ void conn_maybe_free(remora_conn *c) {
   idmap_clear(&c->session.classes);
   modules_free(c->modules);
   carrier_clear(&c->carrier);
+  if (c->options->queue) queue_unref_locked(c->options->queue);
+  c->options->queue = NULL;
   remora_options_free(c->options);
   (void)remora_error_free(c->why);
   (void)remora_value_unref(c->hello);
@@ -139,11 +152,7 @@ void conn_flush(remora_conn *c) {
     ssize_t written = write_quietly(c->proc.to, iov, n);
     int e = errno;
     session_sent(&c->session, written > 0 ? (size_t)written : 0);
-    for (outgoing *o; (o = c->session.sent) != NULL;) {
-      c->session.sent = o->next;
-      o->next = c->hub->garbage;
-      c->hub->garbage = o;
-    }
+    conn_discard(c, &c->session.sent);
     if (written < 0 && e != EAGAIN && e != EINTR) {
       /* The reading side tells why it ended; what cannot be written is dropped with the rest. */
       conn_write_watch(c, false);
@@ -378,6 +387,13 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   const unsigned char *program;
   size_t size;
   const char *stub;
+  hub_lock(h);
+  bool stopping = h->stopping;
+  hub_unlock(h);
+  if (stopping || (o->queue && o->queue->hub != h)) {
+    (void)error_set(err, stopping ? REMORA_E_LOST : REMORA_E_FORKED, stopping ? "remora was shut down" : NULL);
+    goto fail;
+  }
   if (modules_node(o->node, &program, &size, &stub) != 0) {
     (void)error_set(err, REMORA_E_INVALID, "there is no node for \"%s\" in this library", o->node);
     goto fail;

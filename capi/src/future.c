@@ -25,12 +25,18 @@ static void future_free(remora_future *f) {
   free(f);
 }
 
-void future_unref_locked(remora_future *f) {
-  if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1) return;
+/* Under the lock: was that the last reference? What it holds is freed outside: the last reference of an object of ours may be in a result. */
+static bool future_drop(remora_future *f) {
+  if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1) return false;
   if (f->call && f->conn) (void)session_pending_take(&f->conn->session, f->call); /* its answer will find nobody */
   deadline_clear(f);
+  future_set_awaited(f, false);
   if (f->conn) conn_unref_locked(f->conn);
-  future_free(f);
+  return true;
+}
+
+void future_unref_locked(remora_future *f) {
+  if (future_drop(f)) future_free(f);
 }
 
 remora_future *remora_future_unref(remora_future *f) {
@@ -40,8 +46,9 @@ remora_future *remora_future_unref(remora_future *f) {
     if (atomic_compare_exchange_weak(&f->refs, &refs, refs - 1)) return NULL;
   hub *h = f->hub;
   hub_lock(h);
-  future_unref_locked(f);
+  bool last = future_drop(f);
   hub_unlock(h);
+  if (last) future_free(f);
   return NULL;
 }
 
@@ -57,11 +64,27 @@ static void watch_fire(remora_future *f, watch *w) {
     queue_push(w->queue, e);
     if (w->queue == f->hub->inner) loop_changed(f->hub);
   }
+  queue_unref_locked(w->queue);
   free(w);
+}
+
+void future_set_awaited(remora_future *f, bool on) {
+  if (on == (f->link_awaited != NULL)) return;
+  if (on) {
+    f->next_awaited = f->hub->awaited;
+    f->link_awaited = &f->hub->awaited;
+    if (f->next_awaited) f->next_awaited->link_awaited = &f->next_awaited;
+    f->hub->awaited = f;
+    return;
+  }
+  *f->link_awaited = f->next_awaited;
+  if (f->next_awaited) f->next_awaited->link_awaited = f->link_awaited;
+  f->link_awaited = NULL;
 }
 
 static void future_ready(remora_future *f, remora_state state) {
   deadline_clear(f);
+  future_set_awaited(f, false);
   atomic_store_explicit(&f->state, (int)state, memory_order_release);
   if (f->watches) f->hub->watched--;
   while (f->watches) {
@@ -105,6 +128,7 @@ int remora_then(remora_future *f, remora_queue *queue, void (*fn)(remora_future 
   if (!w) return error_set(err, REMORA_E_NOMEM, NULL);
   *w = (watch){.queue = queue ? queue : h->default_queue, .fn = fn, .userdata = userdata, .destroy = destroy};
   (void)remora_future_ref(f);
+  (void)remora_queue_ref(w->queue);
   hub_lock(h);
   if (atomic_load(&f->state) != REMORA_PENDING) {
     watch_fire(f, w);

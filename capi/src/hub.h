@@ -38,6 +38,7 @@ typedef struct hub {
   bool bulk;           /* this turn moved much: others on this core come first before the next */
   int sleeping;        /* threads in ppoll on the loop: a change of the loop has to kick them */
   uint64_t lease_until; /* uv_hrtime */
+  remora_future *awaited; /* REMORA_AWAITED and pending: their threads are about to wait */
   size_t watched;      /* pending futures that remora_then watches: their readers do not drive */
   uint64_t waits;      /* waits that ended; tells the background thread that somebody is busy */
   waiter *waiters;
@@ -104,6 +105,8 @@ struct remora_event {
 };
 
 remora_queue *queue_new(hub *h);
+/* Under the lock: the last reference is given back by whoever drives, outside of it. */
+void queue_unref_locked(remora_queue *q);
 /* Under the lock: appends and wakes who takes it. */
 void queue_push(remora_queue *q, remora_event *e);
 /* Under the lock: something of this queue changed; makes its descriptor readable if armed. */
@@ -228,7 +231,7 @@ void object_unref_locked(remora_object *o);
 /* --- futures and calls (call.c, future.c) --- */
 typedef struct watch {
   struct watch *next;
-  remora_queue *queue;
+  remora_queue *queue; /* holds a reference */
   void (*fn)(remora_future *, void *);
   void *userdata;
   void (*destroy)(void *);
@@ -248,13 +251,15 @@ struct remora_future {
   uint64_t deadline; /* ms of uv_hrtime; 0 none */
   size_t heap_index; /* 1-based; 0: not in the heap */
   watch *watches, **watches_last;
+  remora_future *next_awaited, **link_awaited; /* in hub->awaited */
 };
 
 remora_future *future_new(hub *h, remora_conn *c);
 /* Under the lock. Steals reply or error. */
 void future_done(remora_future *f, message *reply);
 void future_fail(remora_future *f, remora_error *error);
-void future_unref_locked(remora_future *f);
+void future_set_awaited(remora_future *f, bool on);
+void future_unref_locked(remora_future *f); /* of a future without a result */
 /* deadline.c; under the lock. */
 void deadline_set(remora_future *f, uint64_t at_ms);
 void deadline_clear(remora_future *f);

@@ -21,9 +21,14 @@ static const char *signal_name(int n, char *room, size_t size) {
   return room;
 }
 
+static bool liveness_read_errors(remora_conn *c);
+
 /* Ends the connection because the process is gone. */
 static void liveness_tell_gone(remora_conn *c) {
   char room[64];
+  for (int turns = 0; turns < 64 && liveness_read_errors(c); turns++) { /* what it said last; whoever else has the pipe may go on for ever */
+  }
+  if (c->state == CONN_CLOSED) return; /* its warden had said more */
   const char *what = c->carrier.local_child ? "the far process" : c->carrier.argv[0];
   if (c->state == CONN_CONNECTING) {
     /* What a login shell or interpreter said, on either stream. */
@@ -153,15 +158,15 @@ static void liveness_split(remora_conn *c) {
   }
 }
 
-static void error_cb(uv_poll_t *poll, int status, int events) {
-  (void)status, (void)events;
-  remora_conn *c = poll->data;
+/* Reads once from standard error: was there something? */
+static bool liveness_read_errors(remora_conn *c) {
   uint8_t *buffer = c->hub->read_buffer;
+  if (c->proc.errors < 0) return false;
   ssize_t got = read(c->proc.errors, buffer, 32 * 1024);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got <= 0) {
     (void)uv_poll_stop(&c->error_poll);
-    return;
+    return false;
   }
   bytes *b = &c->errors;
   if (b->begin > 0) {
@@ -175,13 +180,19 @@ static void error_cb(uv_poll_t *poll, int status, int events) {
   }
   if (b->end + (size_t)got > b->room) {
     uint8_t *data = realloc(b->data, b->end + (size_t)got);
-    if (!data) return;
+    if (!data) return false;
     b->data = data;
     b->room = b->end + (size_t)got;
   }
   memcpy(b->data + b->end, buffer, (size_t)got);
   b->end += (size_t)got;
   if (c->state == CONN_OPEN) liveness_split(c);
+  return true;
+}
+
+static void error_cb(uv_poll_t *poll, int status, int events) {
+  (void)status, (void)events;
+  (void)liveness_read_errors(poll->data);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- the clock */
@@ -201,7 +212,10 @@ static void look_cb(uv_timer_t *timer) {
     bool stopped = state == 'T' || state == 't';
     if (stopped && !c->far_stopped) c->stopped_since = c->last_in;
     c->far_stopped = stopped;
-    if (!stopped) return; /* it lives: busy where its interpreter cannot beat, or it was let go on */
+    if (!stopped) { /* it lives: busy where its interpreter cannot beat, or it was let go on */
+      c->last_in = now;
+      return;
+    }
   }
   if (c->far_stopped && now - c->stopped_since >= dead_after) {
     if (c->carrier.local_child) kill(c->proc.pid, SIGKILL);

@@ -198,12 +198,13 @@ int loop_start(hub *h) {
 
 void loop_stop(hub *h) {
   hub_lock(h);
+  bool again = h->stopping;
   h->stopping = true;
   for (waiter *w = h->waiters; w; w = w->next) loop_wake(w);
   (void)pthread_cond_signal(&h->background_wake);
   eventfd_set(h->kick_fd);
   hub_unlock(h);
-  (void)pthread_join(h->background, NULL);
+  if (!again) (void)pthread_join(h->background, NULL);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- wait */

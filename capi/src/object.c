@@ -148,6 +148,7 @@ remora_object *remora_export(remora_queue *q, const remora_class *cls, void *use
   hub *h = hub_get();
   if (!h || !cls || cls->size < sizeof(remora_class)) return NULL;
   if (!q) q = h->default_queue;
+  if (q->hub != h) return NULL; /* made before fork() */
   hub_lock(h);
   remora_object *o = object_new(h, q, cls, userdata, destroy);
   hub_unlock(h);
@@ -211,7 +212,6 @@ static void bridge_destroy(void *p) { (void)remora_proxy_unref(p); }
 remora_object *bridge_object(remora_proxy *p) {
   hub *h = p->hub;
   conn_type *t = (conn_type *)p->type;
-  if (p->id == 0) return NULL;
   t->bridge = (remora_class){.size = sizeof t->bridge, .name = t->base.name, .traits = t->base.traits};
   remora_object *o = object_find(h, h->inner, &t->bridge, p);
   if (o) return remora_object_ref(o);

@@ -46,7 +46,23 @@ remora_queue *remora_queue_unref(remora_queue *q) {
   return NULL;
 }
 
+static void queue_last_unref(void *q) { (void)remora_queue_unref(q); }
+
+void queue_unref_locked(remora_queue *q) {
+  int refs = atomic_load_explicit(&q->refs, memory_order_relaxed);
+  while (refs > 1)
+    if (atomic_compare_exchange_weak(&q->refs, &refs, refs - 1)) return;
+  remora_event *e = calloc(1, sizeof *e + 1);
+  if (!e) return;
+  e->kind = REMORA_EVENT_READY;
+  e->userdata = q;
+  e->destroy = queue_last_unref;
+  queue_push(q->hub->inner, e);
+  loop_changed(q->hub);
+}
+
 void remora_queue_set_dispatcher(remora_queue *q, int on) {
+  if (q->hub != hub_current) return;
   hub_lock(q->hub);
   q->dispatcher = on != 0;
   hub_unlock(q->hub);
@@ -92,6 +108,8 @@ static bool queue_claimed(const remora_queue *q, const remora_event *e) {
     if (e->kind == REMORA_EVENT_OUTPUT && w->future->conn == e->conn) return true;
     if (e->kind == REMORA_EVENT_CALL && e->message->head.chain == w->future->chain) return true;
   }
+  for (const remora_future *f = e->kind == REMORA_EVENT_CALL ? q->hub->awaited : NULL; f; f = f->next_awaited)
+    if (e->message->head.chain == f->chain) return true;
   return false;
 }
 
@@ -160,7 +178,7 @@ static void event_started(remora_event *e) {
     e->conn->outputs_running++;
     queue_outputs_here++;
   }
-  if (e->kind == REMORA_EVENT_OUTPUT || (e->kind == REMORA_EVENT_CALL && e->object)) call_credit_back(e->conn, FRAME_HEADER + e->message->head.size);
+  if (e->kind == REMORA_EVENT_OUTPUT || (e->kind == REMORA_EVENT_CALL && e->message->head.object)) call_credit_back(e->conn, FRAME_HEADER + e->message->head.size);
 }
 
 remora_event *remora_take(remora_queue *q, remora_future *f) {
@@ -295,10 +313,22 @@ void remora_event_run(remora_event *e) {
   (void)remora_value_unref(result);
 }
 
+void remora_event_done(remora_event *e) {
+  hub *h = hub_current;
+  event_leave(e);
+  if (e->kind != REMORA_EVENT_OUTPUT || !e->started || e->conn->hub != h) return;
+  e->started = false;
+  hub_lock(h);
+  e->conn->outputs_running--;
+  queue_outputs_here--;
+  loop_wake_queue(h, e->conn->queue);
+  hub_unlock(h);
+}
+
 remora_event *remora_event_free(remora_event *e) {
   if (!e) return NULL;
-  event_leave(e);
   hub *h = hub_current;
+  remora_event_done(e);
   if (e->kind == REMORA_EVENT_CALL && !e->answered && e->conn->hub == h)
     remora_event_fail(e, remora_error_new(REMORA_E_CANCELLED, "the call was dropped without an answer"));
   if (e->kind == REMORA_EVENT_READY && e->destroy) e->destroy(e->userdata);
@@ -306,13 +336,6 @@ remora_event *remora_event_free(remora_event *e) {
   (void)remora_future_unref(e->future);
   (void)remora_object_unref(e->object);
   message_unref(e->message);
-  if (e->kind == REMORA_EVENT_OUTPUT && e->started && e->conn->hub == h) {
-    hub_lock(h);
-    e->conn->outputs_running--;
-    queue_outputs_here--;
-    loop_wake_queue(h, e->conn->queue);
-    hub_unlock(h);
-  }
   (void)remora_conn_unref(e->conn);
   free(e);
   return NULL;

@@ -64,7 +64,8 @@ bool call_import(remora_conn *c, message *m) {
     if (owner == 1) { /* one of ours comes home */
       remora_object *o = session_lent(&c->session, id);
       if (!o) return c->session.fault = "a reference to something that is not lent", false;
-      m->refs_in[i] = remora_value_of_object(o);
+      /* What another far side lent to us, and we to this one, comes back as what it is for us: a proxy. */
+      m->refs_in[i] = o->queue == c->hub->inner ? remora_value_of_proxy(o->userdata) : remora_value_of_object(o);
     } else {
       far_type *type = idmap_get(&c->session.types, number);
       if (owner != 0 || id == 0 || id >> 53 || !type) return c->session.fault = "a broken reference", false;

@@ -10,7 +10,7 @@ enum { FROM_PREFIX, FROM_CONTROL, FROM_SMALL, FROM_CHUNK };
 static int bytes_room(bytes *b, size_t more) {
   if (b->begin == b->end) b->begin = b->end = 0;
   if (b->room - b->end >= more) return 0;
-  if (b->begin >= b->end - b->begin) { /* else a long backlog would be moved again and again */
+  if (b->begin > b->end - b->begin) { /* else a long backlog would be moved again and again */
     memmove(b->data, b->data + b->begin, b->end - b->begin);
     b->end -= b->begin;
     b->begin = 0;

@@ -100,7 +100,7 @@ typedef struct session {
   void **pending; /* by slot; free slots are linked through pending_free */
   uint32_t *pending_next;
   uint16_t *pending_generation;
-  uint32_t pending_room, pending_free, npending;
+  uint32_t pending_room, pending_free, pending_last, npending;
   lent *exports;
   uint32_t exports_room, exports_free, nexports;
   idmap lent_ids; /* address of a remora_object -> index of its row */

@@ -3,12 +3,13 @@
 
 #include <stdlib.h>
 
-/* A call id is a slot (20 bits) with a generation above it, so that a late answer never meets a later call. */
+/* A call id is a slot (20 bits) with a generation above it, and the slot that has been free for longest is used first, so that a late
+ * answer does not meet a later call: an id comes back after a million others. */
 #define SLOT_BITS 20u
 
 uint32_t session_pending_add(session *s, void *call) {
   if (!s->pending_free) {
-    uint32_t room = s->pending_room ? s->pending_room * 2 : 64;
+    uint32_t room = s->pending_room ? s->pending_room * 2 : 256;
     if (room > 1u << SLOT_BITS) return 0;
     void **pending = realloc(s->pending, room * sizeof *pending);
     if (pending) s->pending = pending;
@@ -23,6 +24,7 @@ uint32_t session_pending_add(session *s, void *call) {
       next[i] = s->pending_free;
       s->pending_free = i;
     }
+    s->pending_last = room - 1;
     s->pending[0] = NULL;
     s->pending_room = room;
   }
@@ -40,8 +42,9 @@ void *session_pending_take(session *s, uint32_t id) {
   if (!call) return NULL;
   s->pending[slot] = NULL;
   s->pending_generation[slot]++;
-  s->pending_next[slot] = s->pending_free;
-  s->pending_free = slot;
+  s->pending_next[slot] = 0;
+  *(s->pending_free ? &s->pending_next[s->pending_last] : &s->pending_free) = slot;
+  s->pending_last = slot;
   s->npending--;
   return call;
 }

@@ -236,6 +236,7 @@ else:
     scan = make_scanner(Scanner())
     to_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
+ABSENT = object()
 SCALARS = frozenset((type(None), bool, int, float, str))
 PLAINS = SCALARS | {list, dict}
 TEXT = {str}
@@ -738,7 +739,7 @@ def guard(target, name):  # later
 
 def run(item):
     """Runs a call and puts the answer into the session's `out`."""
-    session, call, flags, id, chain, due, name, body, refs, raws, cost = item
+    session, call, flags, id, chain, due, name, body, refs, raws, cost, target = item
     try:
         try:
             if flags & 3 == PLAIN and len(body) < 256:
@@ -760,10 +761,8 @@ def run(item):
                 session.owed = 0
         if due and clock() > due:
             raise Timeout("no time was left to start the call")
-        try:
-            target = session.objects[id]
-        except KeyError:
-            raise NotFound("no object %d" % id) from None
+        if target is ABSENT:  # looked up on arrival: a release that came behind the call has taken effect meanwhile
+            raise NotFound("no object %d" % id)
         name = name.decode()
         if session.guarded:
             guard(target, name)
@@ -816,11 +815,11 @@ class Root:
     def __getattr__(self, name):  # later
         raise NotFound("the root has no method %r" % name)
 
-    def new(self, name, *args, **kwargs):
-        found = find(name)
+    def new(*args, **kwargs):  # any name may be one of the constructor's keywords
+        found = find(args[1])
         if found is None:
-            raise NotFound("no class %s" % name)
-        return ByReference(found(*args, **kwargs))
+            raise NotFound("no class %s" % args[1])
+        return ByReference(found(*args[2:], **kwargs))
 
     def can(self, name):
         found = find(name)
@@ -963,7 +962,7 @@ class Session:
                 self.at = end
                 body = start + mlen
                 item = (self, call, flags, id, chain, aux and clock() + aux / 1000, buf[start:body], buf[body:end],
-                        NONE, NONE, 32 + size)
+                        NONE, NONE, 32 + size, self.objects.get(id, ABSENT))
                 if self.blocked and id in self.blocked:
                     self.blocked[id].append(item)
                     continue
@@ -1078,7 +1077,8 @@ class Session:
             if future is not None:
                 future.settle(kind, flags, body, refs, raws)
             return
-        item = (self, call, flags, id, chain, aux and clock() + aux / 1000, name, body, refs, raws, 32 + size)
+        item = (self, call, flags, id, chain, aux and clock() + aux / 1000, name, body, refs, raws, 32 + size,
+                self.objects.get(id, ABSENT))
         line = self.blocked.get(id)
         if line is None:
             route(item)
@@ -1095,7 +1095,8 @@ class Session:
         else:
             line = self.blocked.pop(id)
             refs = self.take(rows) if rows else NONE
-            item = (self, call, flags, id, chain, aux and clock() + aux / 1000, name, body, refs, raws, 32 + size)
+            item = (self, call, flags, id, chain, aux and clock() + aux / 1000, name, body, refs, raws, 32 + size,
+                    self.objects.get(id, ABSENT))
             line[line.index(incoming)] = item
             while line and type(line[0]) is tuple:
                 route(line.popleft())

@@ -34,7 +34,7 @@ def _at(where: Proxy, function: str) -> Any:
     return _capi.remora_conn_root(_capi.remora_proxy_conn(where)).can("remora." + function)
 
 
-def new_on(where: Where, cls: Union[str, type], *args: Any, **kwargs: Any) -> Any:
+def new_on(where: Where, cls: Union[str, type], /, *args: Any, **kwargs: Any) -> Any:
     """Makes an object on the far side and gives its Proxy.
 
     where: a Connection, a spec (then the connection lives as long as anything that came from it), or the Proxy of a Connection

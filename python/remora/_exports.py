@@ -247,14 +247,17 @@ def _run_output(event: Any) -> None:
 def run_event(event: Any) -> None:
     """Runs one event of the interpreter's queue, and answers it if it is a call."""
     kind = _capi.remora_event_type(event)
-    if kind == _capi.REMORA_EVENT_CALL:
-        _run_call(event)
-    elif kind == _capi.REMORA_EVENT_OUTPUT:
-        _run_output(event)
-    elif kind == _capi.REMORA_EVENT_READY:
-        _dispatch.call_quietly(_capi.remora_event_userdata(event))
-    elif kind == _capi.REMORA_EVENT_REAP:
-        _capi.remora_queue_reap(_capi.queue())
+    try:
+        if kind == _capi.REMORA_EVENT_CALL:
+            _run_call(event)
+        elif kind == _capi.REMORA_EVENT_OUTPUT:
+            _run_output(event)
+        elif kind == _capi.REMORA_EVENT_READY:
+            _dispatch.call_quietly(_capi.remora_event_userdata(event))
+        elif kind == _capi.REMORA_EVENT_REAP:
+            _capi.remora_queue_reap(_capi.queue())
+    finally:
+        _capi.remora_event_done(event)  # a traceback may keep the event itself alive
 
 
 def forked() -> None:

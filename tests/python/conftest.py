@@ -49,8 +49,8 @@ def far(conn):
         def __call__(self, name):
             return remora.can_on(conn, "far_things." + name)
 
-        def new(self, name, *args, **kwargs):
-            return remora.new_on(conn, "far_things." + name, *args, **kwargs)
+        def new(self, cls, /, *args, **kwargs):
+            return remora.new_on(conn, "far_things." + cls, *args, **kwargs)
 
     Far.conn = conn
     return Far()

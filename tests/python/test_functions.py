@@ -54,6 +54,7 @@ def test_positional_and_keyword_arguments(far):
     assert echo(1, "b") == ([1, "b"], {})
     assert echo(1, b=2, c=[3]) == ([1], {"b": 2, "c": [3]})
     assert echo(**{"a b": 1}) == ([], {"a b": 1})
+    assert echo(self=1, name=2, method=3, timeout=4, target=5) == ([], {"self": 1, "name": 2, "method": 3, "timeout": 4, "target": 5})
     assert echo({"x": 1}) == ([{"x": 1}], {})
 
 

@@ -45,6 +45,11 @@ def test_an_inner_class(conn):
 def test_keyword_arguments(conn):
     named = remora.new_on(conn, "far_things.Named", "x", colour="red")
     assert remora.getattr(named, "more") == {"colour": "red"}
+    # names that the way there uses for its own arguments
+    far_dict = remora.new_on(conn, "builtins.dict", where=1, cls=2, name=3, args=4, kwargs=5, method=6)
+    assert sorted(far_dict) == ["args", "cls", "kwargs", "method", "name", "where"]
+    self_dict = remora.new_on(conn, "builtins.dict", **{"self": 1, "target": 2})
+    assert self_dict["self"] == 1
 
 
 def test_values_are_made_as_objects_too(conn):

@@ -23,11 +23,12 @@ def test_a_time_limit_that_suffices(far):
     assert remora.options(far.new("Counter").increment, timeout=float("inf"))() == 1
 
 
-def test_options_and_start_combine(far, gate):
+def test_options_and_start_combine(far):
     counter = far.new("Counter")
     assert remora.start(remora.options(counter, timeout=20)).increment().result() == 1
     assert remora.options(remora.start(counter), timeout=20).increment().result() == 2
-    future = remora.start(remora.options(far("call"), timeout=0.05))(gate)
+    nap = far("nap")
+    future = remora.start(remora.options(nap, timeout=0.05))(0.3)
     assert isinstance(future.exception(10), remora.Timeout)
 
 
@@ -41,9 +42,9 @@ def test_wrong_time_limits(far):
         remora.start(len)
 
 
-def test_a_call_whose_time_ran_out_before_it_began_does_not_begin(far, gate):
-    counter = far.new("Counter")
-    busy = remora.start(far("nap"))(0.3)
+def test_a_call_whose_time_ran_out_before_it_began_does_not_begin(far):
+    counter, nap = far.new("Counter"), far("nap")
+    busy = remora.start(nap)(0.3)
     late = remora.start(remora.options(counter, timeout=0.05)).increment()
     assert isinstance(late.exception(10), remora.Timeout)
     busy.result(10)

@@ -1,0 +1,1174 @@
+/* test_hub.c: the public functions over a child with the real Python node. */
+#include "hub_helpers.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+static const char *text_of(const remora_value *v) {
+  assert_non_null(v);
+  assert_int_equal(remora_value_kind(v), REMORA_TEXT);
+  return remora_as_text(v, NULL);
+}
+
+/* ------------------------------------------------------------------------------------------------------ the first hour */
+
+static void test_connect_and_call(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  assert_true(remora_conn_is_valid(c));
+  assert_string_equal(remora_conn_name(c), "-");
+  assert_string_equal(text_of(remora_get(remora_conn_hello(c), "node")), "python");
+  remora_proxy *getpid_there = remora_can_on(c, "os.getpid", NULL);
+  assert_int_equal(int_of(call(getpid_there, NULL, NULL)), remora_conn_pid(c));
+  assert_int_not_equal(remora_conn_pid(c), getpid());
+  (void)remora_proxy_unref(getpid_there);
+  remora_proxy *counter = make(c, "Counter", pack("i", 5));
+  assert_string_equal(remora_proxy_type(counter), "far_tests.Counter");
+  assert_ptr_equal(remora_proxy_conn(counter), c);
+  assert_int_equal(int_of(call(counter, "up", NULL)), 6);
+  assert_int_equal(int_of(call(counter, "up", NULL)), 7);
+  (void)remora_proxy_unref(counter);
+  finish(c);
+}
+
+static void test_what_is_missing(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_error *err = NULL;
+  assert_null(remora_can_on(c, "far_tests.no_such_function", &err));
+  assert_null(err);
+  assert_null(remora_can_on(c, "no_such_module.f", &err));
+  assert_null(err);
+  assert_null(remora_new_on(c, "far_tests.NoSuchClass", NULL, &err));
+  expect_error(err, REMORA_E_NOTFOUND, "NoSuchClass");
+  err = NULL;
+  assert_null(remora_can_on(c, "", &err));
+  expect_error(err, REMORA_E_INVALID, NULL);
+  err = NULL;
+  assert_null(remora_can_on(c, "\xff", &err));
+  expect_error(err, REMORA_E_INVALID, NULL);
+  remora_proxy *counter = make(c, "Counter", NULL);
+  err = NULL;
+  assert_null(remora_call(counter, "no_such_method", NULL, &err));
+  expect_error(err, REMORA_E_REMOTE, "no_such_method");
+  (void)remora_proxy_unref(counter);
+  finish(c);
+}
+
+static void test_keyword_arguments(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_value *args = pack("i", 40), *keywords = remora_map();
+  assert_int_equal(remora_set(keywords, "step", remora_int(2)), 0);
+  assert_int_equal(remora_set_keywords(args, keywords), 0);
+  remora_proxy *counter = make(c, "Counter", args);
+  assert_int_equal(int_of(call(counter, "up", NULL)), 42);
+  (void)remora_proxy_unref(counter);
+  args = pack("is", 1, "two"), keywords = remora_map();
+  assert_int_equal(remora_set(keywords, "three", remora_float(3.0)), 0);
+  assert_int_equal(remora_set_keywords(args, keywords), 0);
+  remora_value *v = run(c, "both", args);
+  assert_int_equal(remora_length(remora_at(v, 0)), 2);
+  assert_string_equal(text_of(remora_at(remora_at(v, 0), 1)), "two");
+  assert_true(remora_as_float(remora_get(remora_at(v, 1), "three")) == 3.0);
+  (void)remora_value_unref(v);
+  finish(c);
+}
+
+static void test_remote_errors_cross_whole(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_proxy *fail_there = far(c, "fail");
+  remora_error *err = NULL;
+  remora_value *args = pack("s", "so far");
+  assert_null(remora_call(fail_there, NULL, args, &err));
+  (void)remora_value_unref(args);
+  assert_int_equal(remora_error_code(err), REMORA_E_REMOTE);
+  assert_string_equal(remora_error_type(err), "ValueError");
+  assert_string_equal(remora_error_message(err), "so far");
+  assert_non_null(strstr(remora_error_traceback(err), "in fail"));
+  assert_non_null(remora_error_details(err));
+  (void)remora_error_free(err);
+  (void)remora_proxy_unref(fail_there);
+  finish(c);
+}
+
+static void test_wrong_arguments(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_proxy *f = far(c, "identity");
+  remora_error *err = NULL;
+  remora_value *no_list = remora_int(1);
+  assert_null(remora_call(f, NULL, no_list, &err));
+  expect_error(err, REMORA_E_INVALID, NULL);
+  (void)remora_value_unref(no_list);
+  char *name = malloc(70000);
+  memset(name, 'x', 69999);
+  name[69999] = 0;
+  err = NULL;
+  assert_null(remora_call(f, name, NULL, &err));
+  expect_error(err, REMORA_E_INVALID, NULL);
+  free(name);
+  /* The root is at the other end of every connection: there is nothing to pass. */
+  remora_proxy *root = remora_conn_root(c, NULL);
+  remora_conn *other = connect_here();
+  remora_proxy *there = far(other, "identity");
+  err = NULL;
+  remora_value *args = pack("p", root);
+  assert_null(remora_call(there, NULL, args, &err));
+  expect_error(err, REMORA_E_VALUE, NULL);
+  (void)remora_value_unref(args);
+  (void)remora_proxy_unref(root);
+  (void)remora_proxy_unref(there);
+  (void)remora_proxy_unref(f);
+  finish(other);
+  finish(c);
+}
+
+static void test_connect_errors_name_their_stage(void **state) {
+  (void)state;
+  remora_error *err = NULL;
+  assert_null(connect_with("-", &err, "interpreter", remora_str("/no/such/python"), NULL));
+  assert_string_equal(remora_error_stage(err), "spawn");
+  expect_error(err, REMORA_E_CONNECT, "/no/such/python");
+  err = NULL;
+  assert_null(connect_with("-", &err, "interpreter", remora_str("true"), NULL));
+  assert_string_equal(remora_error_stage(err), "bootstrap");
+  expect_error(err, REMORA_E_CONNECT, "exit status 0");
+  err = NULL;
+  assert_null(connect_with("-", &err, "node", remora_str("cobol"), NULL));
+  expect_error(err, REMORA_E_INVALID, "cobol");
+  err = NULL;
+  assert_null(connect_with("host:99", &err, NULL));
+  expect_error(err, REMORA_E_INVALID, NULL);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ futures */
+
+static void count_up(void *counter) { ++*(atomic_int *)counter; }
+static void future_counted(remora_future *f, void *counter) {
+  assert_int_not_equal(remora_future_state(f), REMORA_PENDING);
+  ++*(atomic_int *)counter;
+}
+
+static void test_future_states(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_error *err = NULL;
+  remora_future *good = launch(c, "identity", pack("i", 7)), *bad = launch(c, "fail", pack("s", "x")),
+                *late = launch(c, "sleep", pack("i", 100));
+  assert_int_equal(remora_future_state(late), REMORA_PENDING);
+  assert_null(remora_future_result(late, &err));
+  expect_error(err, REMORA_E_TIMEOUT, NULL);
+  assert_int_equal(int_of(await(good)), 7);
+  assert_int_equal(int_of(await(good)), 7); /* as often as one likes */
+  assert_int_equal(remora_future_state(good), REMORA_DONE);
+  assert_int_equal(int_of(remora_future_result(good, NULL)), 7);
+  err = NULL;
+  assert_null(remora_await(bad, LIMIT, &err));
+  expect_error(err, REMORA_E_REMOTE, "x");
+  assert_int_equal(remora_future_state(bad), REMORA_FAILED);
+  err = NULL;
+  assert_null(remora_await(late, 30, &err));
+  expect_error(err, REMORA_E_TIMEOUT, NULL);
+  assert_int_equal(remora_future_state(late), REMORA_PENDING);
+  assert_int_equal(remora_cancel(late), 1);
+  assert_int_equal(remora_cancel(late), 0);
+  assert_int_equal(remora_future_state(late), REMORA_WAS_CANCELLED);
+  err = NULL;
+  assert_null(remora_await(late, -1, &err));
+  expect_error(err, REMORA_E_CANCELLED, NULL);
+  assert_int_equal(stat_of(c, "pending"), 0);
+  (void)remora_future_unref(good);
+  (void)remora_future_unref(bad);
+  (void)remora_future_unref(late);
+  finish(c);
+}
+
+static void test_call_with_a_time_limit(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_proxy *sleep_there = far(c, "sleep");
+  remora_value *args = pack("i", 100);
+  remora_error *err = NULL;
+  remora_future *f[3];
+  static const int limits[] = {120, 30, 60}; /* not in this order */
+  for (int i = 0; i < 3; i++) {
+    f[i] = remora_start_with(sleep_there, NULL, args, limits[i], 0, &err);
+    WORKS(err);
+  }
+  int64_t begin = now_ms();
+  expect_error(await_error(f[0]), REMORA_E_TIMEOUT, NULL);
+  assert_in_range(now_ms() - begin, 60, 5000);
+  assert_int_equal(remora_future_state(f[1]), REMORA_FAILED);
+  assert_int_equal(remora_future_state(f[2]), REMORA_FAILED);
+  expect_error(await_error(f[1]), REMORA_E_TIMEOUT, NULL);
+  expect_error(await_error(f[2]), REMORA_E_TIMEOUT, NULL);
+  (void)remora_value_unref(args);
+  (void)remora_proxy_unref(sleep_there);
+  remora_conn_close(c);
+  finish(c);
+}
+
+/* Nobody waits; the time is up all the same, while another thread calls without a pause. */
+static void *call_without_pause(void *argument) {
+  remora_proxy **p = argument;
+  int64_t end = now_ms() + 400;
+  while (now_ms() < end) {
+    remora_value *v = remora_call(*p, "up", NULL, NULL);
+    if (!v) return (void *)1;
+    (void)remora_value_unref(v);
+  }
+  return NULL;
+}
+
+static void test_time_limits_beside_a_busy_thread(void **state) {
+  (void)state;
+  remora_conn *c = connect_here(), *busy = connect_here();
+  remora_proxy *sleep_there = far(c, "sleep"), *counter = make(busy, "Counter", NULL);
+  remora_value *args = pack("i", 100);
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, call_without_pause, &counter), 0);
+  remora_future *f = remora_start_with(sleep_there, NULL, args, 50, 0, NULL);
+  int64_t begin = now_ms(), end = begin + LIMIT;
+  atomic_int ready = 0;
+  remora_queue *q = remora_queue_new();
+  assert_int_equal(remora_then(f, q, future_counted, &ready, NULL, NULL), 0);
+  struct pollfd p = {.fd = remora_queue_fd(q), .events = POLLIN};
+  while (atomic_load(&ready) == 0 && now_ms() < end)
+    if (remora_queue_arm(q) || poll(&p, 1, 1000) > 0) (void)remora_serve(q, 0);
+  assert_int_equal(atomic_load(&ready), 1);
+  assert_in_range(now_ms() - begin, 40, 300);
+  void *failed;
+  (void)pthread_join(thread, &failed);
+  assert_null(failed);
+  (void)remora_future_unref(f);
+  (void)remora_queue_unref(q);
+  (void)remora_value_unref(args);
+  (void)remora_proxy_unref(sleep_there);
+  (void)remora_proxy_unref(counter);
+  finish(c);
+  finish(busy);
+}
+
+static void test_then(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  atomic_int called = 0, gone = 0;
+  remora_future *f = launch(c, "identity", pack("i", 1));
+  assert_int_equal(remora_then(f, NULL, future_counted, &called, NULL, NULL), 0);
+  assert_int_equal(remora_then(f, NULL, future_counted, &gone, count_up, NULL), 0);
+  assert_int_equal(atomic_load(&called), 0); /* never at once */
+  SERVE_UNTIL(atomic_load(&gone) == 2);
+  assert_int_equal(atomic_load(&called), 1);
+  assert_int_equal(remora_then(f, NULL, future_counted, &called, NULL, NULL), 0); /* it is ready already */
+  SERVE_UNTIL(atomic_load(&called) == 2);
+  (void)remora_future_unref(f);
+  finish(c);
+}
+
+/* The queue went before the future was ready: its function never runs, what it was given is destroyed all the same. */
+static void test_then_on_a_queue_that_goes(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  atomic_int gone = 0;
+  remora_queue *q = remora_queue_new();
+  remora_future *first = launch(c, "compute", pack("v", remora_float(0.05))), *second = launch(c, "identity", pack("i", 1));
+  assert_int_equal(remora_then(first, q, future_counted, &gone, count_up, NULL), 0);
+  (void)remora_future_unref(first);
+  (void)remora_queue_unref(q);
+  (void)remora_value_unref(await(second));
+  (void)remora_future_unref(second);
+  SERVE_UNTIL(atomic_load(&gone) == 1);
+  finish(c);
+  assert_int_equal(atomic_load(&gone), 1);
+}
+
+static void test_await_all(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_error *err = NULL;
+  remora_future *f[6];
+  for (int i = 0; i < 5; i++) f[i] = i == 2 ? launch(c, "fail", pack("s", "x")) : launch(c, "identity", pack("i", i));
+  assert_int_equal(remora_await_all(f, 5, LIMIT, &err), 0); /* errors stay in their futures */
+  WORKS(err);
+  for (int i = 0; i < 5; i++) assert_int_equal(remora_future_state(f[i]), i == 2 ? REMORA_FAILED : REMORA_DONE);
+  f[5] = launch(c, "sleep", pack("i", 100));
+  int64_t begin = now_ms();
+  assert_int_equal(remora_await_all(f, 6, 50, &err), -1);
+  expect_error(err, REMORA_E_TIMEOUT, NULL);
+  assert_in_range(now_ms() - begin, 45, 5000);
+  for (int i = 0; i < 6; i++) (void)remora_future_unref(f[i]);
+  remora_conn_close(c);
+  finish(c);
+}
+
+static void test_many_outstanding_calls(void **state) {
+  (void)state;
+  enum { COUNT = 2000 };
+  remora_conn *c = connect_here();
+  remora_proxy *identity = far(c, "identity");
+  remora_future **f = calloc(COUNT, sizeof(remora_future *));
+  for (int i = 0; i < COUNT; i++) f[i] = start(identity, NULL, pack("i", i));
+  for (int i = COUNT - 1; i >= 0; i--) assert_int_equal(int_of(await(f[i])), i);
+  for (int i = 0; i < COUNT; i++) (void)remora_future_unref(f[i]);
+  free(f);
+  (void)remora_proxy_unref(identity);
+  finish(c);
+}
+
+static void test_large_values_there_and_back(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  size_t size = 5 * 1024 * 1024 + 17;
+  char *data = malloc(size);
+  for (size_t i = 0; i < size; i++) data[i] = (char)(i * 31 + i / 1000);
+  atomic_int gone = 0;
+  remora_value *v = run(c, "identity", pack("v", remora_bytes_view(data, size, count_up, &gone)));
+  size_t length;
+  assert_int_equal(remora_value_kind(v), REMORA_BYTES);
+  const char *back = remora_as_text(v, &length);
+  assert_int_equal(length, size);
+  assert_memory_equal(back, data, size);
+  (void)remora_value_unref(v);
+  assert_int_equal(atomic_load(&gone), 1); /* the library has let the caller's buffer go */
+  free(data);
+  remora_error *err = NULL;
+  remora_conn *tight = connect_with("-", &err, "max_message", remora_int(1 << 20), NULL);
+  WORKS(err);
+  remora_proxy *identity = far(tight, "identity");
+  data = calloc(1, 1 << 20);
+  remora_value *args = pack("v", remora_bytes(data, 1 << 20));
+  free(data);
+  assert_null(remora_call(identity, NULL, args, &err));
+  expect_error(err, REMORA_E_VALUE, "max_message");
+  (void)remora_value_unref(args);
+  assert_int_equal(int_of(call(identity, NULL, pack("i", 1))), 1); /* nothing was sent, nothing is broken */
+  (void)remora_proxy_unref(identity);
+  finish(tight);
+  finish(c);
+}
+
+/* --------------------------------------------------------------------------------------------------- objects, callbacks */
+
+/* An object of ours: counts its calls, and how often it was destroyed. */
+typedef struct own {
+  atomic_int calls, gone;
+  remora_proxy *down; /* the other half of mutual calls */
+} own;
+
+static remora_value *own_call(void *userdata, const char *method, const remora_value *args, remora_error **err);
+static const remora_class own_class = {.size = sizeof own_class, .name = "test.Own", .traits = "call", .call = own_call};
+
+static remora_value *own_call(void *userdata, const char *method, const remora_value *args, remora_error **err) {
+  own *o = userdata;
+  o->calls++;
+  if (strcmp(method, "fail") == 0) {
+    *err = remora_error_new(REMORA_E_DENIED, "not today");
+    return NULL;
+  }
+  if (strcmp(method, "nothing") == 0) return NULL;
+  int64_t n = remora_as_int(remora_at(args, 0));
+  if (!o->down || n == 0) return remora_int(n + 1);
+  remora_object *self = remora_export_find(NULL, &own_class, o);
+  assert_non_null(self);
+  remora_value *more = pack("oi", self, (int)n), *v = remora_call(o->down, NULL, more, err);
+  (void)remora_value_unref(more);
+  (void)remora_object_unref(self);
+  return v;
+}
+
+static void own_gone(void *userdata) { ((own *)userdata)->gone++; }
+
+static remora_object *lend(own *o) {
+  remora_object *object = remora_export(NULL, &own_class, o, own_gone);
+  assert_non_null(object);
+  return object;
+}
+
+static void test_callbacks(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  own o = {0};
+  remora_object *object = lend(&o);
+  assert_ptr_equal(remora_object_userdata(object), &o);
+  assert_ptr_equal(remora_object_class(object), &own_class);
+  assert_ptr_equal(remora_object_queue(object), remora_default_queue());
+  assert_int_equal(int_of(run(c, "apply", pack("oi", object, 41))), 42);
+  assert_int_equal(o.calls, 1);
+  remora_value *v = run(c, "same", pack("oo", object, object)); /* one identity over there */
+  assert_int_equal(remora_as_bool(v), 1);
+  (void)remora_value_unref(v);
+  (void)remora_object_unref(object);
+  SERVE_UNTIL(o.gone == 1); /* once the far side has let it go */
+  assert_int_equal(stat_of(c, "exports"), 0);
+  finish(c);
+}
+
+static void test_methods_and_errors_of_callbacks(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  static const char source[] = "def nothing(o): return o.nothing()\n"
+                               "def fail(o):\n"
+                               "    try: o.fail()\n"
+                               "    except Exception as e: return [type(e).__name__, str(e)]\n";
+  assert_int_equal(remora_module_add("python", "far_methods", 0, NULL, source, sizeof source - 1, NULL), 0);
+  own o = {0};
+  remora_object *object = lend(&o);
+  remora_value *args = pack("o", object);
+  remora_proxy *nothing = remora_can_on(c, "far_methods.nothing", NULL), *fail_here = remora_can_on(c, "far_methods.fail", NULL);
+  remora_value *v = call(nothing, NULL, remora_value_ref(args));
+  assert_int_equal(remora_value_kind(v), REMORA_NULL);
+  v = (remora_value_unref(v), call(fail_here, NULL, remora_value_ref(args)));
+  assert_string_equal(text_of(remora_at(v, 0)), "Denied");
+  assert_string_equal(text_of(remora_at(v, 1)), "not today");
+  (void)remora_value_unref(v);
+  (void)remora_value_unref(args);
+  (void)remora_proxy_unref(nothing);
+  (void)remora_proxy_unref(fail_here);
+  (void)remora_object_unref(object);
+  finish(c);
+  SERVE_UNTIL(o.gone == 1);
+}
+
+static void test_mutual_calls_ten_deep(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  own o = {.down = far(c, "down")};
+  remora_object *object = lend(&o);
+  assert_int_equal(int_of(run(c, "down", pack("oi", object, 10))), 11);
+  assert_int_equal(o.calls, 10);
+  (void)remora_proxy_unref(o.down);
+  (void)remora_object_unref(object);
+  finish(c);
+  SERVE_UNTIL(o.gone == 1);
+}
+
+static void test_references_keep_their_identity(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_proxy *counter = make(c, "Counter", NULL);
+  remora_value *v = call(counter, "itself", NULL);
+  assert_ptr_equal(remora_as_proxy(v), counter); /* the same object is the same proxy */
+  (void)remora_value_unref(v);
+  v = run(c, "same", pack("pp", counter, counter)); /* and goes home as itself */
+  assert_int_equal(remora_as_bool(v), 1);
+  (void)remora_value_unref(v);
+  own o = {0};
+  remora_object *object = lend(&o);
+  v = run(c, "identity", pack("o", object));
+  assert_ptr_equal(remora_as_object(v), object); /* ours, come home */
+  (void)remora_value_unref(v);
+  remora_object *found = remora_export_find(NULL, &own_class, &o);
+  assert_ptr_equal(found, object);
+  (void)remora_object_unref(found);
+  assert_null(remora_export_find(NULL, &own_class, &state));
+  (void)remora_object_unref(object);
+  (void)remora_proxy_unref(counter);
+  finish(c);
+  SERVE_UNTIL(o.gone == 1);
+}
+
+/* The last reference of an object of ours stands in a result, and goes with it. */
+static void test_last_reference_inside_a_result(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  own o = {0};
+  remora_object *object = lend(&o);
+  remora_future *f = launch(c, "identity", pack("o", object));
+  (void)remora_value_unref(await(f));
+  (void)remora_object_unref(object);
+  SERVE_UNTIL(stat_of(c, "exports") == 0);
+  assert_int_equal(o.gone, 0);
+  (void)remora_future_unref(f);
+  SERVE_UNTIL(o.gone == 1);
+  finish(c);
+}
+
+static void test_tables_are_empty_in_the_end(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  enum { COUNT = 300 };
+  static own many[COUNT];
+  remora_proxy *keep = make(c, "Keep", NULL);
+  for (int i = 0; i < COUNT; i++) {
+    remora_object *object = lend(&many[i]);
+    (void)remora_value_unref(call(keep, "keep", pack("o", object)));
+    (void)remora_object_unref(object);
+  }
+  assert_int_equal(stat_of(c, "exports"), COUNT);
+  (void)remora_value_unref(call(keep, "drop", NULL));
+  SERVE_UNTIL(stat_of(c, "exports") == 0);
+  for (int i = 0; i < COUNT; i++) SERVE_UNTIL(many[i].gone == 1);
+  (void)remora_proxy_unref(keep);
+  SERVE_UNTIL(stat_of(c, "imports") == 0);
+  finish(c);
+}
+
+static void test_bridge_between_two_connections(void **state) {
+  (void)state;
+  remora_conn *a = connect_here(), *b = connect_here();
+  remora_proxy *counter = make(a, "Counter", pack("i", 10)), *keep = make(b, "Keep", NULL), *up = NULL;
+  static const char source[] = "def up(c): return c.up()\n"
+                               "def bad(c): return c.missing()\n";
+  assert_int_equal(remora_module_add("python", "far_bridge_tests", 0, NULL, source, sizeof source - 1, NULL), 0);
+  up = remora_can_on(b, "far_bridge_tests.up", NULL);
+  assert_int_equal(int_of(call(up, NULL, pack("p", counter))), 11);
+  assert_int_equal(int_of(call(up, NULL, pack("p", counter))), 12);
+  remora_value *v = run(b, "same", pack("pp", counter, counter));
+  assert_int_equal(remora_as_bool(v), 1);
+  (void)remora_value_unref(v);
+  remora_proxy *bad = remora_can_on(b, "far_bridge_tests.bad", NULL);
+  expect_error(await_error(start(bad, NULL, pack("p", counter))), REMORA_E_REMOTE, "missing"); /* errors cross both */
+  (void)remora_value_unref(call(keep, "keep", pack("p", counter)));
+  (void)remora_proxy_unref(counter); /* b still has it */
+  v = call(keep, "first", NULL);
+  assert_ptr_equal(remora_as_proxy(v), counter); /* and comes home as what it was */
+  (void)remora_value_unref(v);
+  (void)remora_value_unref(call(keep, "drop", NULL));
+  remora_proxy *collect = remora_can_on(b, "gc.collect", NULL); /* Python keeps what an error's traceback mentions */
+  (void)remora_value_unref(call(collect, NULL, NULL));
+  (void)remora_proxy_unref(collect);
+  SERVE_UNTIL(stat_of(b, "exports") == 0);
+  SERVE_UNTIL(stat_of(a, "imports") == 0);
+  (void)remora_proxy_unref(up);
+  (void)remora_proxy_unref(bad);
+  (void)remora_proxy_unref(keep);
+  finish(a);
+  finish(b);
+}
+
+/* ------------------------------------------------------------------------------------------------- one-way, credit */
+
+static void test_oneway(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_proxy *counter = make(c, "Counter", NULL);
+  remora_error *err = NULL;
+  for (int i = 0; i < 100; i++) {
+    remora_future *f = remora_start_with(counter, "up", NULL, -1, REMORA_ONEWAY, &err);
+    WORKS(err);
+    assert_int_equal(remora_future_state(f), REMORA_DONE);
+    remora_value *v = remora_future_result(f, &err);
+    assert_int_equal(remora_value_kind(v), REMORA_NULL);
+    (void)remora_future_unref(f);
+  }
+  assert_int_equal(int_of(call(counter, "up", NULL)), 101); /* in order */
+  (void)remora_proxy_unref(counter);
+  finish(c);
+}
+
+static void test_credit_has_an_end(void **state) {
+  (void)state;
+  enum { SIZE = 1 << 20, MOST = 100 };
+  remora_conn *c = connect_here();
+  remora_proxy *identity = far(c, "identity");
+  remora_future *busy = launch(c, "sleep", pack("v", remora_float(0.3))), *f[MOST];
+  char *data = calloc(1, SIZE);
+  remora_value *args = pack("v", remora_bytes(data, SIZE));
+  free(data);
+  remora_error *err = NULL;
+  int n = 0;
+  while (n < MOST && (f[n] = remora_start_with(identity, NULL, args, -1, REMORA_NOWAIT, &err)) != NULL) n++;
+  assert_in_range(n, 1, MOST - 1);
+  expect_error(err, REMORA_E_OVERLOADED, NULL);
+  err = NULL;
+  int64_t begin = now_ms();
+  assert_null(remora_start_with(identity, NULL, args, 30, 0, &err)); /* a time limit holds for the wait too */
+  expect_error(err, REMORA_E_TIMEOUT, NULL);
+  assert_in_range(now_ms() - begin, 25, 250);
+  err = NULL;
+  f[n] = remora_start(identity, NULL, args, &err); /* waits until the far side takes calls again */
+  WORKS(err);
+  n++;
+  for (int i = 0; i < n; i++) {
+    (void)remora_value_unref(await(f[i]));
+    (void)remora_future_unref(f[i]);
+  }
+  (void)remora_future_unref(busy);
+  (void)remora_value_unref(args);
+  (void)remora_proxy_unref(identity);
+  finish(c);
+}
+
+/* Who waits for credit goes on to serve: the far side may be in a call that calls back. */
+static void test_callbacks_while_waiting_for_credit(void **state) {
+  (void)state;
+  enum { SIZE = 1 << 20, COUNT = 12 };
+  remora_conn *c = connect_here();
+  own o = {0};
+  remora_object *object = lend(&o);
+  remora_proxy *identity = far(c, "identity");
+  static const char source[] = "def slowly(f):\n"
+                               "    import time\n"
+                               "    time.sleep(0.2)\n"
+                               "    return f(1)\n";
+  assert_int_equal(remora_module_add("python", "far_slowly", 0, NULL, source, sizeof source - 1, NULL), 0);
+  remora_proxy *slowly = remora_can_on(c, "far_slowly.slowly", NULL);
+  remora_future *first = start(slowly, NULL, pack("o", object)), *f[COUNT];
+  char *data = calloc(1, SIZE);
+  remora_value *args = pack("v", remora_bytes(data, SIZE));
+  free(data);
+  for (int i = 0; i < COUNT; i++) f[i] = start(identity, NULL, remora_value_ref(args));
+  assert_int_equal(int_of(await(first)), 2);
+  for (int i = 0; i < COUNT; i++) {
+    (void)remora_value_unref(await(f[i]));
+    (void)remora_future_unref(f[i]);
+  }
+  (void)remora_future_unref(first);
+  (void)remora_value_unref(args);
+  (void)remora_proxy_unref(identity);
+  (void)remora_proxy_unref(slowly);
+  (void)remora_object_unref(object);
+  finish(c);
+  SERVE_UNTIL(o.gone == 1);
+}
+
+/* Calls of objects that are gone are answered, and give back what they took of the credit. */
+static void test_calls_of_unknown_objects_give_credit_back(void **state) {
+  (void)state;
+  static const char source[] = "import _remora_node as node\n"
+                               "def unknown(n, size):\n"
+                               "    up = node.up\n"
+                               "    failed = 0\n"
+                               "    for i in range(n):\n"
+                               "        try: up.call(1 << 40, 'm', ('x' * size,))\n"
+                               "        except node.NotFound: failed += 1\n"
+                               "    return failed\n";
+  assert_int_equal(remora_module_add("python", "far_unknown", 0, NULL, source, sizeof source - 1, NULL), 0);
+  remora_conn *c = connect_here();
+  remora_proxy *unknown = remora_can_on(c, "far_unknown.unknown", NULL);
+  assert_int_equal(int_of(call(unknown, NULL, pack("ii", 40, 1 << 20))), 40); /* more than all of our credit */
+  (void)remora_proxy_unref(unknown);
+  finish(c);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- the end */
+
+/* Whatever becomes of a call, its future is ready exactly once. */
+static void test_every_call_ends_exactly_once(void **state) {
+  (void)state;
+  enum { COUNT = 40 };
+  remora_conn *c = connect_here();
+  remora_error *err = NULL;
+  remora_proxy *identity = far(c, "identity"), *fail_there = far(c, "fail"), *sleep_there = far(c, "sleep");
+  remora_value *one = pack("i", 1), *word = pack("s", "x"), *long_time = pack("i", 100);
+  static atomic_int ready[5][COUNT];
+  remora_future *f[5][COUNT];
+  for (int i = 0; i < COUNT; i++) {
+    f[0][i] = remora_start(identity, NULL, one, &err);
+    f[1][i] = remora_start(fail_there, NULL, word, &err);
+  }
+  for (int i = 0; i < COUNT; i++) {
+    f[2][i] = remora_start_with(sleep_there, NULL, long_time, 20 + i, 0, &err);
+    f[3][i] = remora_start(sleep_there, NULL, long_time, &err);
+    f[4][i] = remora_start(sleep_there, NULL, long_time, &err);
+  }
+  WORKS(err);
+  for (int kind = 0; kind < 5; kind++)
+    for (int i = 0; i < COUNT; i++)
+      assert_int_equal(remora_then(f[kind][i], NULL, future_counted, &ready[kind][i], NULL, NULL), 0);
+  for (int i = 0; i < COUNT; i++) {
+    remora_future *freed = remora_start(sleep_there, NULL, long_time, &err); /* and nobody keeps it */
+    WORKS(err);
+    (void)remora_future_unref(freed);
+    assert_int_equal(remora_cancel(f[3][i]), 1);
+  }
+  for (int kind = 0; kind < 3; kind++) assert_int_equal(remora_await_all(f[kind], COUNT, LIMIT, &err), 0);
+  assert_int_equal(stat_of(c, "pending"), COUNT);
+  remora_conn_close(c);
+  assert_int_equal(remora_await_all(f[4], COUNT, LIMIT, &err), 0);
+  finish(c);
+  (void)remora_serve(remora_default_queue(), 0);
+  static const int codes[] = {0, REMORA_E_REMOTE, REMORA_E_TIMEOUT, REMORA_E_CANCELLED, REMORA_E_LOST};
+  for (int kind = 0; kind < 5; kind++)
+    for (int i = 0; i < COUNT; i++) {
+      assert_int_equal(atomic_load(&ready[kind][i]), 1);
+      err = NULL;
+      remora_value *v = remora_future_result(f[kind][i], &err);
+      if (kind == 0)
+        assert_int_equal(int_of(v), 1);
+      else
+        expect_error(err, codes[kind], NULL);
+      (void)remora_future_unref(f[kind][i]);
+    }
+  (void)remora_value_unref(one);
+  (void)remora_value_unref(word);
+  (void)remora_value_unref(long_time);
+  (void)remora_proxy_unref(identity);
+  (void)remora_proxy_unref(fail_there);
+  (void)remora_proxy_unref(sleep_there);
+}
+
+static void test_any_order_of_destruction(void **state) {
+  (void)state;
+  static const char *const orders[] = {"fpc", "fcp", "pfc", "pcf", "cfp", "cpf"};
+  for (size_t i = 0; i < 4 * sizeof orders / sizeof *orders; i++) {
+    remora_conn *c = connect_here();
+    remora_proxy *p = far(c, i & 1 ? "sleep" : "identity");
+    remora_future *f = start(p, NULL, pack("i", 100));
+    if (i & 2) remora_conn_close(c); /* closed, or to be closed by the last of them */
+    for (const char *what = orders[i / 4]; *what; what++) switch (*what) {
+      case 'f': f = remora_future_unref(f); break;
+      case 'p': p = remora_proxy_unref(p); break;
+      default: c = remora_conn_unref(c);
+      }
+  }
+}
+
+/* No reference is left: the far process ends without being told. */
+static void test_connection_ends_with_its_last_reference(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  pid_t pid = (pid_t)remora_conn_pid(c);
+  remora_future *closed = remora_conn_on_close(c, NULL);
+  remora_proxy *p = far(c, "identity");
+  (void)remora_conn_unref(c);
+  assert_int_equal(int_of(call(p, NULL, pack("i", 3))), 3); /* the proxy holds it */
+  (void)remora_proxy_unref(p);
+  remora_value *v = await(closed);
+  assert_int_equal(remora_value_kind(v), REMORA_NULL);
+  (void)remora_future_unref(closed);
+  int64_t end = now_ms() + LIMIT;
+  while (kill(pid, 0) == 0 && now_ms() < end) (void)remora_serve(remora_default_queue(), 5);
+  assert_int_equal(kill(pid, 0), -1);
+}
+
+static void test_on_close(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_future *closed = remora_conn_on_close(c, NULL), *again = remora_conn_on_close(c, NULL);
+  assert_ptr_equal(closed, again);
+  assert_int_equal(remora_future_state(closed), REMORA_PENDING);
+  (void)remora_future_unref(launch(c, "leave", pack("i", 3)));
+  expect_error(await_error(closed), REMORA_E_LOST, "exit status 3");
+  (void)remora_future_unref(again);
+  assert_false(remora_conn_is_valid(c));
+  closed = remora_conn_on_close(c, NULL); /* asked too late: the same answer */
+  expect_error(await_error(closed), REMORA_E_LOST, "exit status 3");
+  remora_error *err = NULL;
+  assert_null(remora_can_on(c, "os.getpid", &err));
+  expect_error(err, REMORA_E_LOST, "exit status 3");
+  finish(c);
+  c = connect_here();
+  closed = remora_conn_on_close(c, NULL);
+  finish(c);
+  (void)remora_value_unref(await(closed));
+  (void)remora_future_unref(closed);
+}
+
+static void test_close_while_connecting(void **state) {
+  (void)state;
+  remora_error *err = NULL;
+  remora_future *f = remora_connect_start("-", NULL, &err);
+  WORKS(err);
+  remora_conn *c = remora_future_conn(f);
+  remora_conn_close(c);
+  expect_error(await_error(f), REMORA_E_CANCELLED, NULL);
+  finish(c);
+  f = remora_connect_start("-", NULL, &err);
+  assert_int_equal(remora_cancel(f), 1);
+  expect_error(await_error(f), REMORA_E_CANCELLED, NULL);
+  f = remora_connect_start("-", NULL, &err);
+  (void)remora_future_unref(f); /* and forgotten */
+}
+
+static void test_no_descriptor_is_left(void **state) {
+  (void)state;
+  finish(connect_here()); /* what is made once is there now */
+  int before = count_fds();
+  for (int i = 0; i < 50; i++) {
+    remora_conn *c = connect_here();
+    if (i % 2) (void)remora_value_unref(run(c, "identity", pack("i", i)));
+    finish(c);
+  }
+  assert_int_equal(count_fds(), before);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- a good guest */
+
+static void test_sigpipe_never_comes(void **state) {
+  (void)state;
+  struct sigaction as_it_is, after;
+  assert_int_equal(sigaction(SIGPIPE, NULL, &as_it_is), 0);
+  assert_ptr_equal(as_it_is.sa_handler, SIG_DFL); /* or this test shows nothing */
+  remora_conn *c = connect_here();
+  remora_proxy *identity = far(c, "identity");
+  char *data = calloc(1, 1 << 20);
+  remora_value *args = pack("v", remora_bytes(data, 1 << 20));
+  free(data);
+  assert_int_equal(kill((pid_t)remora_conn_pid(c), SIGKILL), 0);
+  remora_error *err = NULL;
+  for (int64_t end = now_ms() + LIMIT; now_ms() < end && !err;) { /* writes until it is told that nobody is there */
+    remora_future *f = remora_start_with(identity, NULL, args, -1, REMORA_NOWAIT, &err);
+    (void)remora_future_unref(f);
+    if (err && remora_error_code(err) == REMORA_E_OVERLOADED) err = remora_error_free(err);
+  }
+  expect_error(err, REMORA_E_LOST, "SIGKILL");
+  assert_int_equal(sigaction(SIGPIPE, NULL, &after), 0);
+  assert_ptr_equal(after.sa_handler, SIG_DFL);
+  sigset_t pending;
+  sigpending(&pending);
+  assert_false(sigismember(&pending, SIGPIPE));
+  (void)remora_value_unref(args);
+  (void)remora_proxy_unref(identity);
+  finish(c);
+}
+
+static void test_no_handler_is_installed(void **state) {
+  (void)state;
+  finish(connect_here());
+  for (int i = 1; i < 32; i++) {
+    struct sigaction is;
+    if (i == SIGKILL || i == SIGSTOP || sigaction(i, NULL, &is) != 0) continue;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    if (is.sa_handler != SIG_DFL && i != SIGSEGV && i != SIGBUS && i != SIGILL && i != SIGFPE && i != SIGSYS) /* cmocka's */
+      fail_msg("signal %d has a handler", i);
+#endif
+    if (i == SIGCHLD) assert_ptr_equal(is.sa_handler, SIG_DFL);
+  }
+}
+
+static void host_handler(int number) { (void)number; }
+
+/* The library reaps its own children only. */
+static void test_children_of_the_host_are_left_alone(void **state) {
+  (void)state;
+  pid_t pid = fork();
+  if (pid == 0) _exit(7);
+  remora_conn *c = connect_here();
+  (void)remora_value_unref(run(c, "identity", pack("i", 1)));
+  finish(c);
+  int status;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_int_equal(WEXITSTATUS(status), 7);
+}
+
+static void *interrupt_when_waiting(void *argument) {
+  pthread_t *who = argument;
+  for (int i = 0; i < 200; i++) { /* one of them comes while it sleeps */
+    struct timespec t = {.tv_nsec = 10 * 1000000};
+    (void)nanosleep(&t, NULL);
+    if (pthread_kill(*who, SIGUSR1) != 0) break;
+  }
+  return NULL;
+}
+
+static void test_a_signal_ends_a_wait(void **state) {
+  (void)state;
+  struct sigaction handler = {.sa_handler = host_handler}, old;
+  assert_int_equal(sigaction(SIGUSR1, &handler, &old), 0);
+  remora_conn *c = connect_here();
+  remora_future *f = launch(c, "sleep", pack("i", 100));
+  pthread_t thread, self = pthread_self();
+  assert_int_equal(pthread_create(&thread, NULL, interrupt_when_waiting, &self), 0);
+  remora_error *err = NULL;
+  assert_null(remora_await(f, LIMIT, &err));
+  expect_error(err, REMORA_E_INTERRUPTED, NULL);
+  err = NULL;
+  assert_int_equal(remora_await_all(&f, 1, LIMIT, &err), -1);
+  expect_error(err, REMORA_E_INTERRUPTED, NULL);
+  assert_null(remora_next_event(remora_default_queue(), LIMIT));
+  assert_int_equal(remora_future_state(f), REMORA_PENDING); /* it can be waited for again */
+  (void)pthread_join(thread, NULL);
+  (void)remora_future_unref(f);
+  remora_conn_close(c);
+  finish(c);
+  assert_int_equal(sigaction(SIGUSR1, &old, NULL), 0);
+}
+
+/* What the child of a fork checks; its exit status: 0, or the number of the line that failed. */
+#define CHILD(condition)                                                                                                          \
+  do {                                                                                                                            \
+    if (!(condition)) _exit((__LINE__ % 250) + 1);                                                                                \
+  } while (0)
+
+static void child_of_fork(remora_conn *c, remora_proxy *p, remora_future *f, remora_queue *q) {
+  for (int pass = 0; pass < 2; pass++) { /* before and after the child has a hub of its own */
+    remora_error *err = NULL;
+    CHILD(!remora_call(p, NULL, NULL, &err) && remora_error_code(err) == REMORA_E_FORKED);
+    err = remora_error_free(err);
+    CHILD(!remora_await(f, -1, &err) && remora_error_code(err) == REMORA_E_FORKED);
+    err = remora_error_free(err);
+    CHILD(!remora_can_on(c, "os.getpid", &err) && remora_error_code(err) == REMORA_E_FORKED);
+    err = remora_error_free(err);
+    CHILD(!remora_new_on(c, "a.B", NULL, &err) && remora_error_code(err) == REMORA_E_FORKED);
+    err = remora_error_free(err);
+    CHILD(!remora_conn_on_close(c, &err) && remora_error_code(err) == REMORA_E_FORKED);
+    err = remora_error_free(err);
+    CHILD(remora_then(f, NULL, NULL, NULL, NULL, &err) != 0 && remora_error_code(err) == REMORA_E_FORKED);
+    err = remora_error_free(err);
+    CHILD(!remora_conn_is_valid(c));
+    CHILD(remora_cancel(f) == 0);
+    CHILD(remora_conn_wait_closed(c, -1) == -1);
+    CHILD(!remora_next_event(q, -1));
+    CHILD(remora_serve(q, -1) == 0);
+    remora_queue_set_dispatcher(q, 1);
+    CHILD(!remora_export(q, &own_class, &err, NULL));
+    remora_conn_close(c);
+    if (pass == 0) {
+      remora_conn *mine = remora_connect("-", NULL, &err);
+      CHILD(mine);
+      remora_proxy *there = remora_can_on(mine, "far_tests.identity", &err);
+      CHILD(there);
+      remora_value *args = pack("i", 5), *v = remora_call(there, NULL, args, &err);
+      CHILD(v && remora_as_int(v) == 5);
+      remora_conn_close(mine);
+      CHILD(remora_conn_wait_closed(mine, LIMIT) == 0);
+    }
+  }
+  (void)remora_future_unref(f); /* harmless */
+  (void)remora_proxy_unref(p);
+  (void)remora_queue_unref(q);
+  (void)remora_conn_unref(c);
+  remora_shutdown();
+  _exit(0);
+}
+
+static void test_fork(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_proxy *p = far(c, "identity");
+  remora_future *f = launch(c, "sleep", pack("i", 100));
+  remora_queue *q = remora_queue_new();
+  pid_t pid = fork();
+  if (pid == 0) child_of_fork(c, p, f, q);
+  int status;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    fail_msg("the child ended with status %x (line %d of a check, modulo 250)", status, WEXITSTATUS(status) - 1);
+  assert_true(remora_conn_is_valid(c)); /* the parent's is none the worse */
+  assert_int_equal(remora_cancel(f), 1);
+  (void)remora_future_unref(f);
+  (void)remora_proxy_unref(p);
+  (void)remora_queue_unref(q);
+  remora_conn_close(c);
+  finish(c);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- queues */
+
+static void test_output_comes_before_the_result(void **state) {
+  (void)state;
+  remora_error *err = NULL;
+  remora_queue *q = remora_queue_new();
+  remora_options *opts = remora_options_new();
+  remora_options_set_queue(opts, q);
+  remora_conn *c = remora_connect("-", opts, &err);
+  WORKS(err);
+  (void)remora_options_free(opts);
+  (void)remora_value_unref(run(c, "show", pack("s", "hello"))); /* the default queue has nothing to do with it */
+  char text[64] = "";
+  size_t length = 0;
+  while (length < 6) {
+    remora_event *e = remora_next_event(q, LIMIT);
+    assert_non_null(e);
+    assert_int_equal(remora_event_type(e), REMORA_EVENT_OUTPUT);
+    assert_int_equal(remora_event_stream(e), 1);
+    assert_ptr_equal(remora_event_conn(e), c);
+    assert_null(remora_event_method(e));
+    size_t n;
+    const char *data = remora_event_data(e, &n);
+    assert_true(length + n < sizeof text);
+    memcpy(text + length, data, n);
+    length += n;
+    (void)remora_event_free(e);
+  }
+  assert_string_equal(text, "hello\n");
+  assert_null(remora_next_event(q, 0));
+  finish(c);
+  (void)remora_queue_unref(q);
+}
+
+static void *pull_by_hand(void *argument) {
+  remora_queue *q = argument;
+  struct pollfd p = {.fd = remora_queue_fd(q), .events = POLLIN};
+  int calls = 0;
+  for (int64_t end = now_ms() + LIMIT; calls < 3 && now_ms() < end;) {
+    remora_event *e = remora_next_event(q, 0);
+    if (!e) {
+      if (!remora_queue_arm(q)) (void)poll(&p, 1, 1000);
+      continue;
+    }
+    if (remora_event_type(e) == REMORA_EVENT_CALL) {
+      remora_error *err = NULL;
+      const remora_value *args = remora_event_args(e, &err);
+      remora_event_enter(e);
+      remora_value *v = remora_int(remora_as_int(remora_at(args, 0)) * 2);
+      calls++;
+      if (calls == 2)
+        remora_event_fail(e, remora_error_new(REMORA_E_NOTFOUND, "gone fishing"));
+      else if (calls == 1)
+        (void)remora_event_reply(e, v, &err);
+      (void)remora_value_unref(v); /* the third is not answered at all */
+      assert_null(err);
+    }
+    (void)remora_event_free(e);
+  }
+  return NULL;
+}
+
+static void test_events_pulled_by_hand(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_queue *q = remora_queue_new();
+  own o = {0};
+  remora_object *object = remora_export(q, &own_class, &o, own_gone);
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, pull_by_hand, q), 0);
+  assert_int_equal(int_of(run(c, "apply", pack("oi", object, 21))), 42);
+  expect_error(await_error(launch(c, "apply", pack("oi", object, 21))), REMORA_E_NOTFOUND, "gone fishing");
+  expect_error(await_error(launch(c, "apply", pack("oi", object, 21))), REMORA_E_CANCELLED, NULL);
+  (void)pthread_join(thread, NULL);
+  assert_int_equal(o.calls, 0);
+  (void)remora_object_unref(object);
+  finish(c);
+  assert_true(remora_queue_reap(q) <= 1);
+  assert_int_equal(o.gone, 1);
+  (void)remora_queue_unref(q);
+}
+
+/* Calls that descend from nothing of ours run in whatever wait there is, on this thread. */
+static void test_waits_serve_the_default_queue(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  own o = {0};
+  remora_object *object = lend(&o);
+  remora_proxy *keep = make(c, "Keep", NULL);
+  (void)remora_value_unref(call(keep, "keep", pack("o", object)));
+  (void)remora_value_unref(call(keep, "later", pack("i", 20))); /* from a thread of its own */
+  remora_future *f = launch(c, "sleep", pack("i", 100));
+  remora_error *err = NULL;
+  for (int64_t end = now_ms() + LIMIT; o.calls < 20 && now_ms() < end; err = remora_error_free(err))
+    assert_null(remora_await(f, 20, &err));
+  assert_int_equal(o.calls, 20);
+  (void)remora_future_unref(f);
+  (void)remora_proxy_unref(keep);
+  (void)remora_object_unref(object);
+  remora_conn_close(c);
+  finish(c);
+  SERVE_UNTIL(o.gone == 1);
+}
+
+static void *serve_forever(void *argument) { return (void *)(intptr_t)remora_serve(argument, 1000); }
+
+/* Two threads serve one queue: neither goes home early because the other was faster. */
+static void test_two_servers(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  remora_queue *q = remora_queue_new();
+  own o = {0};
+  remora_object *object = remora_export(q, &own_class, &o, own_gone);
+  int64_t begin = now_ms();
+  pthread_t threads[2];
+  for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, serve_forever, q), 0);
+  for (int i = 0; i < 200; i++) assert_int_equal(int_of(run(c, "apply", pack("oi", object, i))), i + 1);
+  assert_in_range(now_ms() - begin, 0, 900);
+  intptr_t total = 0;
+  for (int i = 0; i < 2; i++) {
+    void *n;
+    (void)pthread_join(threads[i], &n);
+    total += (intptr_t)n;
+    if (i == 1) assert_true(now_ms() - begin >= 990);
+  }
+  assert_true(total >= 200);
+  (void)remora_object_unref(object);
+  finish(c);
+  (void)remora_queue_reap(q);
+  (void)remora_queue_unref(q);
+}
+
+/* --------------------------------------------------------------------------------------------------------- the last one */
+
+static void *wait_for_ever(void *argument) {
+  remora_error *err = NULL;
+  remora_value *v = remora_await(argument, -1, &err);
+  int code = remora_error_code(err);
+  (void)remora_error_free(err);
+  return v ? NULL : (void *)(intptr_t)code;
+}
+
+static void test_shutdown(void **state) {
+  (void)state;
+  remora_conn *c = connect_here();
+  pid_t pid = (pid_t)remora_conn_pid(c);
+  remora_proxy *counter = make(c, "Counter", NULL);
+  remora_error *err = NULL;
+  remora_future *oneway = remora_start_with(counter, "up", NULL, -1, REMORA_ONEWAY, &err);
+  WORKS(err);
+  remora_future *f = launch(c, "sleep", pack("i", 100));
+  pthread_t threads[3];
+  for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, wait_for_ever, f), 0);
+  int64_t begin = now_ms();
+  remora_shutdown();
+  assert_in_range(now_ms() - begin, 0, 5000);
+  for (int i = 0; i < 3; i++) {
+    void *code;
+    (void)pthread_join(threads[i], &code);
+    assert_int_equal((intptr_t)code, REMORA_E_LOST);
+  }
+  assert_int_equal(remora_future_state(f), REMORA_FAILED);
+  assert_null(remora_call(counter, "up", NULL, &err));
+  expect_error(err, REMORA_E_LOST, NULL);
+  err = NULL;
+  assert_null(remora_connect("-", NULL, &err)); /* nothing begins any more */
+  expect_error(err, REMORA_E_LOST, NULL);
+  assert_null(remora_next_event(remora_default_queue(), -1));
+  remora_shutdown(); /* twice is as good */
+  int status;
+  assert_true(waitpid(pid, &status, 0) == pid || errno == ECHILD);
+  (void)remora_future_unref(oneway);
+  (void)remora_future_unref(f);
+  (void)remora_proxy_unref(counter);
+  (void)remora_conn_unref(c);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_no_descriptor_is_left), /* while nothing else is open */
+      cmocka_unit_test(test_connect_and_call),
+      cmocka_unit_test(test_what_is_missing),
+      cmocka_unit_test(test_keyword_arguments),
+      cmocka_unit_test(test_remote_errors_cross_whole),
+      cmocka_unit_test(test_wrong_arguments),
+      cmocka_unit_test(test_connect_errors_name_their_stage),
+      cmocka_unit_test(test_future_states),
+      cmocka_unit_test(test_call_with_a_time_limit),
+      cmocka_unit_test(test_time_limits_beside_a_busy_thread),
+      cmocka_unit_test(test_then),
+      cmocka_unit_test(test_then_on_a_queue_that_goes),
+      cmocka_unit_test(test_await_all),
+      cmocka_unit_test(test_many_outstanding_calls),
+      cmocka_unit_test(test_large_values_there_and_back),
+      cmocka_unit_test(test_callbacks),
+      cmocka_unit_test(test_methods_and_errors_of_callbacks),
+      cmocka_unit_test(test_mutual_calls_ten_deep),
+      cmocka_unit_test(test_references_keep_their_identity),
+      cmocka_unit_test(test_last_reference_inside_a_result),
+      cmocka_unit_test(test_tables_are_empty_in_the_end),
+      cmocka_unit_test(test_bridge_between_two_connections),
+      cmocka_unit_test(test_oneway),
+      cmocka_unit_test(test_credit_has_an_end),
+      cmocka_unit_test(test_callbacks_while_waiting_for_credit),
+      cmocka_unit_test(test_calls_of_unknown_objects_give_credit_back),
+      cmocka_unit_test(test_every_call_ends_exactly_once),
+      cmocka_unit_test(test_any_order_of_destruction),
+      cmocka_unit_test(test_connection_ends_with_its_last_reference),
+      cmocka_unit_test(test_on_close),
+      cmocka_unit_test(test_close_while_connecting),
+      cmocka_unit_test(test_sigpipe_never_comes),
+      cmocka_unit_test(test_no_handler_is_installed),
+      cmocka_unit_test(test_children_of_the_host_are_left_alone),
+      cmocka_unit_test(test_a_signal_ends_a_wait),
+      cmocka_unit_test(test_fork),
+      cmocka_unit_test(test_output_comes_before_the_result),
+      cmocka_unit_test(test_events_pulled_by_hand),
+      cmocka_unit_test(test_waits_serve_the_default_queue),
+      cmocka_unit_test(test_two_servers),
+      cmocka_unit_test(test_shutdown), /* nothing goes after it */
+  };
+  return cmocka_run_group_tests(tests, hub_setup, NULL);
+}

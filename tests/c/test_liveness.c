@@ -1,0 +1,213 @@
+/* test_liveness.c: far sides that are killed, stopped, gone, silent or busy are told apart, in bounded time. Upper bounds
+ * are five times what is promised: the machine may be busy, a hang is a hang all the same. */
+#include "hub_helpers.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#define HEARTBEAT 200
+#define DEAD_AFTER 1000
+
+/* How the far process is reached: as our own child, watched from here, or through a program that carries its streams, as
+ * behind ssh, watched by a warden over there. */
+static const bool carried_too[] = {false, true};
+
+static remora_conn *connect_watched(bool carried) {
+  remora_error *err = NULL;
+  remora_conn *c = carried ? connect_with(NULL, &err, "heartbeat", remora_int(HEARTBEAT), "dead_after", remora_int(DEAD_AFTER),
+                                          "command", pack("s", "env"), NULL)
+                           : connect_with("-", &err, "heartbeat", remora_int(HEARTBEAT), "dead_after", remora_int(DEAD_AFTER), NULL);
+  WORKS(err);
+  assert_non_null(c);
+  return c;
+}
+
+/* A call that has not ended yet. */
+static remora_future *waiting_call(remora_conn *c) { return launch(c, "sleep", pack("i", 600)); }
+
+/* The waiting call fails with the reason, not before `least` ms and in at most five times `promised` ms; the connection is over. */
+static void expect_lost(remora_conn *c, remora_future *f, const char *why, int64_t least, int64_t promised) {
+  int64_t begin = now_ms();
+  expect_error(await_error(f), REMORA_E_LOST, why);
+  int64_t took = now_ms() - begin;
+  if (took < least || took > 5 * promised) fail_msg("told after %lld ms", (long long)took);
+  assert_false(remora_conn_is_valid(c));
+  finish(c);
+}
+
+static void test_killed(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    remora_conn *c = connect_watched(carried_too[i]);
+    remora_future *f = waiting_call(c);
+    assert_int_equal(kill((pid_t)remora_conn_pid(c), SIGKILL), 0);
+    expect_lost(c, f, i ? "signal 9" : "SIGKILL", 0, DEAD_AFTER);
+  }
+}
+
+static void test_stopped(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    remora_conn *c = connect_watched(carried_too[i]);
+    remora_future *f = waiting_call(c);
+    pid_t pid = (pid_t)remora_conn_pid(c);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    expect_lost(c, f, "stopped", DEAD_AFTER - 2 * HEARTBEAT, DEAD_AFTER + HEARTBEAT);
+    int64_t end = now_ms() + LIMIT; /* and what was given up does not stay behind, stopped for ever */
+    while (kill(pid, 0) == 0 && now_ms() < end) (void)remora_serve(remora_default_queue(), 5);
+    assert_int_equal(kill(pid, 0), -1);
+  }
+}
+
+static void test_stopped_for_a_moment(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    remora_conn *c = connect_watched(carried_too[i]);
+    remora_future *f = launch(c, "sleep", pack("v", remora_float(2.5)));
+    pid_t pid = (pid_t)remora_conn_pid(c);
+    for (int times = 0; times < 3; times++) {
+      remora_error *err = NULL;
+      assert_int_equal(kill(pid, SIGSTOP), 0);
+      assert_null(remora_await(f, 450, &err));
+      expect_error(err, REMORA_E_TIMEOUT, NULL);
+      err = NULL;
+      assert_int_equal(kill(pid, SIGCONT), 0);
+      assert_null(remora_await(f, 300, &err));
+      expect_error(err, REMORA_E_TIMEOUT, NULL);
+    }
+    (void)remora_value_unref(await(f));
+    (void)remora_future_unref(f);
+    finish(c);
+  }
+}
+
+static void test_exits_in_a_call(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    remora_conn *c = connect_watched(carried_too[i]);
+    expect_lost(c, launch(c, "leave", pack("i", 3)), "exit status 3", 0, DEAD_AFTER);
+  }
+  remora_conn *c = connect_watched(false);
+  expect_error(await_error(launch(c, "leave_orderly", pack("i", 3))), REMORA_E_REMOTE, NULL); /* sys.exit() is an error like others */
+  assert_true(remora_conn_is_valid(c));
+  finish(c);
+}
+
+static void test_rubbish_on_the_wire(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    remora_conn *c = connect_watched(carried_too[i]);
+    remora_future *f = launch(c, "rubbish", NULL);
+    expect_error(await_error(f), REMORA_E_PROTOCOL, "protocol");
+    assert_false(remora_conn_is_valid(c));
+    finish(c);
+  }
+}
+
+/* The far process is dead, but somebody it started holds its end of the pipe: no end of file comes. */
+static void test_dead_while_a_grandchild_holds_the_pipe(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    remora_conn *c = connect_watched(carried_too[i]);
+    pid_t grandchild = (pid_t)int_of(run(c, "orphan", pack("i", 600)));
+    remora_future *f = waiting_call(c);
+    assert_int_equal(kill((pid_t)remora_conn_pid(c), SIGKILL), 0);
+    expect_lost(c, f, NULL, 0, DEAD_AFTER);
+    (void)kill(grandchild, SIGKILL);
+  }
+}
+
+/* Nobody waits, nobody serves: the end is noticed all the same. */
+static void test_end_is_noticed_in_the_background(void **state) {
+  (void)state;
+  remora_conn *c = connect_watched(false);
+  remora_future *closed = remora_conn_on_close(c, NULL);
+  remora_queue *q = remora_queue_new();
+  assert_int_equal(remora_then(closed, q, NULL, NULL, NULL, NULL), 0);
+  struct pollfd p = {.fd = remora_queue_fd(q), .events = POLLIN};
+  assert_int_equal(remora_queue_arm(q), 0);
+  assert_int_equal(kill((pid_t)remora_conn_pid(c), SIGKILL), 0);
+  assert_int_equal(poll(&p, 1, 5 * DEAD_AFTER), 1);
+  remora_event *e = remora_next_event(q, 0);
+  assert_non_null(e);
+  assert_int_equal(remora_event_type(e), REMORA_EVENT_READY);
+  assert_ptr_equal(remora_event_future(e), closed);
+  (void)remora_event_free(e);
+  expect_error(await_error(closed), REMORA_E_LOST, "SIGKILL");
+  (void)remora_queue_unref(q);
+  finish(c);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- busy is not dead */
+
+static void expect_alive(const char *function, remora_value *args) {
+  remora_conn *c[2];
+  remora_future *f[2];
+  for (int i = 0; i < 2; i++) {
+    c[i] = connect_watched(carried_too[i]);
+    f[i] = launch(c[i], function, remora_value_ref(args));
+  }
+  for (int i = 0; i < 2; i++) {
+    (void)remora_value_unref(await(f[i]));
+    (void)remora_future_unref(f[i]);
+    assert_int_equal(int_of(run(c[i], "identity", pack("i", 5))), 5);
+    finish(c[i]);
+  }
+  (void)remora_value_unref(args);
+}
+
+static void test_sleep_is_not_death(void **state) {
+  (void)state;
+  expect_alive("sleep", pack("v", remora_float(2.5)));
+}
+
+static void test_computing_is_not_death(void **state) {
+  (void)state;
+  expect_alive("compute", pack("v", remora_float(2.5)));
+}
+
+static void test_holding_the_lock_is_not_death(void **state) {
+  (void)state;
+  expect_alive("hold_lock", pack("v", remora_float(2.5))); /* asleep */
+  expect_alive("long_regex", pack("i", 25));               /* and computing */
+}
+
+/* --------------------------------------------------------------------------------------------------------- no greeting */
+
+/* The stage and the words of the error when `script` is run in place of an interpreter. */
+static void expect_no_connection(const char *script, int limit, const char *stage, const char *text) {
+  remora_error *err = NULL;
+  int64_t begin = now_ms();
+  assert_null(connect_with("-", &err, "timeout", remora_int(limit), "interpreter", pack("sss", "sh", "-c", script), NULL));
+  assert_in_range(now_ms() - begin, 0, 5 * limit);
+  assert_string_equal(remora_error_stage(err), stage);
+  expect_error(err, REMORA_E_CONNECT, text);
+}
+
+static void test_no_greeting(void **state) {
+  (void)state;
+  expect_no_connection("exec sleep 600", 300, "bootstrap", "did not greet within 300 ms");
+  expect_no_connection("echo Last login: yesterday; exec sleep 600", 300, "hello", "Last login: yesterday");
+  expect_no_connection("echo quota exceeded >&2; exit 3", 5000, "bootstrap", "quota exceeded");
+  expect_no_connection("exit 3", 5000, "bootstrap", "exit status 3");
+  expect_no_connection("kill -9 $$", 5000, "bootstrap", "signal 9");
+  expect_no_connection("exec yes", 5000, "hello", "rubbish");
+  expect_no_connection("printf '\\000REMORA\\nthis is no frame, and it is long enough for one'; exec sleep 600", 5000, "hello", NULL);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_killed),
+      cmocka_unit_test(test_stopped),
+      cmocka_unit_test(test_stopped_for_a_moment),
+      cmocka_unit_test(test_exits_in_a_call),
+      cmocka_unit_test(test_rubbish_on_the_wire),
+      cmocka_unit_test(test_dead_while_a_grandchild_holds_the_pipe),
+      cmocka_unit_test(test_end_is_noticed_in_the_background),
+      cmocka_unit_test(test_sleep_is_not_death),
+      cmocka_unit_test(test_computing_is_not_death),
+      cmocka_unit_test(test_holding_the_lock_is_not_death),
+      cmocka_unit_test(test_no_greeting),
+  };
+  return cmocka_run_group_tests(tests, hub_setup, NULL);
+}
