@@ -226,7 +226,7 @@ REMORA_API const char *remora_conn_name(const remora_conn *conn);
 REMORA_API const remora_value *remora_conn_hello(const remora_conn *conn);
 /* *new*: a future that fails with the reason (REMORA_E_LOST) when the connection ends, or yields null when it was closed from here. */
 REMORA_API REMORA_NEW remora_future *remora_conn_on_close(remora_conn *conn, remora_error **err);
-/* Counters, a map: calls, bytes_in, bytes_out, exports, imports, pending; *new*. */
+/* Counters, a map: calls_out, calls_in, bytes_out, bytes_in, exports, imports, pending, queued (bytes); *new*. */
 REMORA_API REMORA_NEW remora_value *remora_conn_stats(remora_conn *conn);
 /* Lets the far side fetch the package that the dotted name begins with. new_on and can_on do it by themselves. */
 REMORA_API void remora_conn_serve(remora_conn *conn, const char *name);
@@ -302,7 +302,7 @@ typedef struct remora_class {
 } remora_class;
 
 /* Makes an object of userdata that can be passed to far sides by remora_value_of_object. Its calls run on `queue` (default queue if NULL). cls and what it points to
- * must live as long as the object. destroy(userdata) runs once, inside remora_serve or remora_queue_reap, when neither side uses it any more. *new*. */
+ * must live as long as the object. destroy(userdata) (may be NULL) runs once, inside remora_serve or remora_queue_reap, when neither side uses it any more. *new*. */
 REMORA_API REMORA_NEW remora_object *remora_export(remora_queue *queue, const remora_class *cls, void *userdata,
                                                    void (*destroy)(void *userdata));
 /* The living object made of the same class and userdata for this queue; *new*; NULL if there is none. The same object has one identity over there. */

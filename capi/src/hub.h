@@ -13,6 +13,7 @@
 
 #define HUB_SPIN_NS (60u * 1000)            /* how long a wait looks before it sleeps */
 #define HUB_LEASE_NS (20u * 1000 * 1000)    /* how long the loop stays unowned after a wait */
+#define HUB_TURN_NS (5u * 1000 * 1000)      /* how long spinning waits may leave the rest of the loop alone */
 #define HUB_READ (256u * 1024)              /* bytes read in one turn of one connection */
 
 typedef struct waiter {
@@ -38,6 +39,7 @@ typedef struct hub {
   bool bulk;           /* this turn moved much: others on this core come first before the next */
   int sleeping;        /* threads in ppoll on the loop: a change of the loop has to kick them */
   uint64_t lease_until; /* uv_hrtime */
+  uint64_t turned;      /* uv_hrtime of the loop's last turn */
   remora_future *awaited; /* REMORA_AWAITED and pending: their threads are about to wait */
   size_t watched;      /* pending futures that remora_then watches: their readers do not drive */
   uint64_t waits;      /* waits that ended; tells the background thread that somebody is busy */

@@ -103,6 +103,7 @@ void loop_claim(hub *h) {
 /* -------------------------------------------------------------------------------------------------------------- drive */
 
 static void loop_turn(hub *h) {
+  h->turned = uv_hrtime();
   (void)uv_run(&h->loop, UV_RUN_NOWAIT);
   conn_drain_dropped(h);
 }
@@ -250,8 +251,9 @@ static void waiter_leave(hub *h, waiter *w) {
   if (w->next) w->next->link = w->link;
   h->waits++;
   if (w->future && w->queue && w->queue->first) queue_signal(w->queue); /* what this wait had claimed is anybody's now */
-  if (!w->drives) return;
-  h->driver = DRIVER_NONE;
+  if (w->drives) h->driver = DRIVER_NONE;
+  if (h->driver != DRIVER_NONE) return;
+  /* Also one that did not drive comes here: it was to take over, and was ready by then. */
   for (waiter *o = h->waiters; o; o = o->next)
     if (!(o->serves && o->queue->dispatcher)) {
       loop_wake(o);
@@ -261,7 +263,7 @@ static void waiter_leave(hub *h, waiter *w) {
     loop_changed(h);
     return;
   }
-  h->lease_until = uv_hrtime() + HUB_LEASE_NS;
+  if (w->drives) h->lease_until = uv_hrtime() + HUB_LEASE_NS;
   if (h->background_deep) (void)pthread_cond_signal(&h->background_wake);
 }
 
@@ -355,6 +357,10 @@ remora_wait loop_spin(hub *h, waiter *w) {
     hub_unlock(h);
     (void)sched_yield();
     hub_lock(h);
+  }
+  if (uv_hrtime() - h->turned > HUB_TURN_NS) { /* who calls without a pause keeps the loop for itself: others want to be heard too */
+    loop_turn(h);
+    inner_turn(h);
   }
   waiter_leave(h, w);
   hub_unlock(h);

@@ -269,12 +269,17 @@ static remora_value *module_answer(struct modules *m, const char *language, cons
   return module_find(m, name);
 }
 
-/* A file beside the modules of a package; name NULL: the list of what is there. */
-static remora_value *resource_answer(struct modules *m, const char *package, const char *name) {
-  if (!module_name_is_safe(package) || !modules_allowed(m, package)) return NULL;
-  if (name && (*name == '/' || !*name || strcmp(name, "..") == 0 || strncmp(name, "../", 3) == 0 || strstr(name, "/../") ||
-               (strlen(name) > 2 && strcmp(name + strlen(name) - 3, "/..") == 0)))
-    return NULL;
+/* A relative path that stays where it starts. */
+static bool path_is_safe(const char *path) {
+  size_t n = strlen(path);
+  return *path != '/' && strcmp(path, "..") != 0 && strncmp(path, "../", 3) != 0 && !strstr(path, "/../") &&
+         !(n > 2 && strcmp(path + n - 3, "/..") == 0);
+}
+
+/* A file beside the modules of a package; name NULL: the list of what is there, or in a folder of it. */
+static remora_value *resource_answer(struct modules *m, const char *package, const char *name, const char *folder) {
+  if (!module_name_is_safe(package) || !modules_allowed(m, package) || !path_is_safe(name ? name : folder)) return NULL;
+  if (name && !*name) return NULL;
   remora_value *list = name ? NULL : remora_list();
   bool any = false;
   char base[3000], path[4096];
@@ -289,13 +294,15 @@ static remora_value *resource_answer(struct modules *m, const char *package, con
       free(data);
       return v;
     }
-    DIR *dir = opendir(base);
+    char where[4000], path_there[5000];
+    (void)snprintf(where, sizeof where, "%s/%s", base, folder);
+    DIR *dir = opendir(where);
     if (!dir) continue;
     any = true;
     for (struct dirent *e; (e = readdir(dir)) != NULL;) {
       if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "__pycache__") == 0) continue;
       struct stat st;
-      if (snprintf(path, sizeof path, "%s/%s", base, e->d_name) >= (int)sizeof path || stat(path, &st) != 0) continue;
+      if (snprintf(path_there, sizeof path_there, "%s/%s", where, e->d_name) >= (int)sizeof path_there || stat(path_there, &st) != 0) continue;
       (void)snprintf(path, sizeof path, "%s%s", e->d_name, S_ISDIR(st.st_mode) ? "/" : "");
       remora_value *text = remora_str(path);
       if (text) (void)remora_append(list, text);
@@ -313,8 +320,8 @@ remora_value *modules_answer(struct modules *m, const char *method, const remora
     text[i] = remora_value_kind(v) == REMORA_TEXT ? remora_as_text(v, NULL) : NULL;
   }
   if (strcmp(method, "module") == 0 && text[0] && text[1]) return module_answer(m, text[0], text[1]);
-  if (strcmp(method, "resource") == 0 && text[1] && text[2]) return resource_answer(m, text[1], text[2]);
-  if (strcmp(method, "resources") == 0 && text[1]) return resource_answer(m, text[1], NULL);
+  if (strcmp(method, "resource") == 0 && text[1] && text[2]) return resource_answer(m, text[1], text[2], NULL);
+  if (strcmp(method, "resources") == 0 && text[1]) return resource_answer(m, text[1], NULL, text[2] ? text[2] : "");
   (void)error_set(err, REMORA_E_NOTFOUND, "the near side's root has no method \"%s\" with such arguments", method);
   return NULL;
 }

@@ -162,7 +162,7 @@ int remora_queue_reap(remora_queue *q) {
   int n = 0;
   while (gone) {
     remora_object *next = gone->next_reap;
-    gone->destroy(gone->userdata);
+    if (gone->destroy) gone->destroy(gone->userdata);
     if (q != h->inner) (void)remora_queue_unref(gone->queue);
     free(gone);
     gone = next;

@@ -31,7 +31,7 @@ HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, B
 PLAIN, TABLES, CHUNKED, KW, ONEWAY = 1, 2, 4, 8, 16
 MAGIC = b"\0REMORA\n"
 VERSION = "0.1.0"
-GRANT = 4 << 20  # bytes of calls that we let the other side have outstanding
+GRANT = 16 << 20  # bytes of calls that we let the other side have outstanding
 LONG = 4096  # text from here on goes as an attachment
 SMALL = 65536  # messages up to here go in one frame
 DEEP = 128
@@ -124,7 +124,10 @@ class Later:
 
 def full_name(cls):
     name = getattr(cls, "__qualname__", cls.__name__)
-    return name if cls.__module__ == "builtins" else "%s.%s" % (cls.__module__, name)
+    module = cls.__module__
+    if module == MAIN_ALIAS:
+        module = "__main__"  # what it is called where it came from
+    return name if module == "builtins" else "%s.%s" % (module, name)
 
 
 def simple(value):  # later

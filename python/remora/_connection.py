@@ -13,6 +13,7 @@ from ._source import module_roots
 
 Spec = Union[str, "os.PathLike[str]", Sequence[Union[str, "os.PathLike[str]", Sequence[str]]]]
 
+HEARTBEAT, DEAD_AFTER = 5.0, 30.0
 CLOSE_SECONDS = 5.0  # how long the end of a `with` waits for the far process; it is killed before
 
 _LANGUAGE = "python " + ".".join(map(str, sys.version_info[:3]))
@@ -53,7 +54,7 @@ class Connection:
 
     @property
     def stats(self) -> Dict[str, int]:
-        """Counters: calls_out, calls_in, bytes_in, bytes_out, exports, imports, pending."""
+        """Counters: calls_out, calls_in, bytes_out, bytes_in, exports, imports, pending, queued (bytes)."""
         return _capi.remora_conn_stats(self._handle)
 
     @property
@@ -147,8 +148,8 @@ def _begin(
     *,
     node: str = "python",
     timeout: float = 10.0,
-    heartbeat: float = 5.0,
-    dead_after: float = 30.0,
+    heartbeat: float = HEARTBEAT,
+    dead_after: float = DEAD_AFTER,
     interpreter: Union[None, str, "os.PathLike[str]", Sequence[str]] = None,
     env: Optional[Mapping[str, str]] = None,
     cwd: Union[None, str, "os.PathLike[str]"] = None,
@@ -164,8 +165,9 @@ def _begin(
     given: Dict[str, Any] = {
         "node": node,
         "timeout": _ms(timeout),
-        "heartbeat": _ms(heartbeat),
-        "dead_after": _ms(dead_after),
+        # Where only one of the two is given the other follows it.
+        "heartbeat": None if heartbeat == HEARTBEAT else _ms(heartbeat),
+        "dead_after": None if dead_after == DEAD_AFTER else _ms(dead_after),
         "interpreter": None if interpreter is None else _text_or_list(interpreter),
         "env": None if env is None else {str(k): str(v) for k, v in env.items()},
         "cwd": None if cwd is None else os.fspath(cwd),
@@ -231,3 +233,9 @@ def connect(spec: Optional[Spec] = "-", **options: Any) -> Connection:
 def connect_async(spec: Optional[Spec] = "-", **options: Any) -> Any:
     """connect() for asyncio: `conn = await connect_async(...)` or `async with connect_async(...) as conn:`."""
     return _Connecting((spec,), options)
+
+
+# One list of options: errors about them, help() and inspect.signature() speak of connect.
+_begin.__name__ = _begin.__qualname__ = "connect"
+setattr(connect, "__wrapped__", _begin)
+setattr(connect_async, "__wrapped__", _begin)

@@ -141,3 +141,62 @@ def test_script_functions_as_callbacks_need_no_guard(script):
             print(remora.can_on(conn, "far_things.call")(callback, 1))
     """)
     assert done.stdout == "2\n", done.stderr
+
+
+def test_folders_of_package_data(tmp_path, monkeypatch):
+    package = tmp_path / "data_package"
+    (package / "data" / "deeper").mkdir(parents=True)
+    (package / "data" / "x.txt").write_text("x there\n")
+    (package / "__init__.py").write_text(
+        "def look():\n"
+        "    import importlib.resources\n"
+        "    data = importlib.resources.files(__name__) / 'data'\n"
+        "    return [(data / 'x.txt').read_text(), (data / 'x.txt').is_file(), (data / 'deeper').is_dir(),\n"
+        "            sorted(it.name for it in data.iterdir())]\n"
+        "def escape(path):\n"
+        "    import pkgutil\n"
+        "    return pkgutil.get_data(__name__, path)\n")
+    (tmp_path / "outside.txt").write_text("not for you\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with remora.connect("-", cwd="/") as conn:
+        assert remora.can_on(conn, "data_package.look")() == ["x there\n", True, True, ["deeper", "x.txt"]]
+        for path in ("../outside.txt", "data/../../outside.txt", "/etc/passwd"):
+            with pytest.raises(Exception):
+                remora.can_on(conn, "data_package.escape")(path)
+
+
+def test_a_compiled_extension_is_refused_by_name(tmp_path, monkeypatch):
+    (tmp_path / "compiled_module.cpython-311-x86_64-linux-gnu.so").write_bytes(b"\x7fELF")
+    (tmp_path / "wants_it.py").write_text("import compiled_module\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with remora.connect("-", cwd="/") as conn:
+        with pytest.raises(ImportError, match="compiled_module.*extension"):
+            remora.can_on(conn, "wants_it.anything")
+
+
+def test_newer_syntax_than_the_far_side_understands_is_told_in_words(tmp_path, monkeypatch):
+    (tmp_path / "from_the_future.py").write_text("match = 1\nwhenever match:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with remora.connect("-", cwd="/") as conn:
+        with pytest.raises(ImportError, match=r"from_the_future.*near side \(python [\d.]+\).* in Python [\d.]+ here.*line 2"):
+            remora.can_on(conn, "from_the_future.anything")
+
+
+def test_an_error_class_of_the_script_is_that_class_again(script):
+    done = script("""
+        import remora
+
+        class Mine(Exception):
+            pass
+
+        def fail():
+            raise Mine("of my own")
+
+        if __name__ == "__main__":
+            with remora.connect("-") as conn:
+                try:
+                    remora.can_on(conn, fail)()
+                except Mine as error:
+                    print("caught", error)
+    """)
+    assert done.stdout == "caught of my own\n", done.stderr

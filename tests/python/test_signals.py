@@ -74,8 +74,8 @@ def test_ctrl_c_cancels_the_call_and_the_connection_lives(tmp_path):
 def test_ctrl_c_while_connecting(tmp_path):
     process = start_script(tmp_path, """
         import remora
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             remora.connect("-", interpreter=["sh", "-c", "sleep 60"], timeout=60)
         except KeyboardInterrupt:
             print("interrupted")

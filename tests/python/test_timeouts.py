@@ -123,3 +123,20 @@ def test_the_options_of_the_far_process(tmp_path):
 def test_a_command_that_carries():
     with remora.connect(command=["env", "REMORA_TEST_X=carried"]) as conn:
         assert remora.can_on(conn, "far_things.environment")("REMORA_TEST_X") == "carried"
+
+
+def test_where_one_of_heartbeat_and_dead_after_is_given_the_other_follows():
+    with remora.connect("-", dead_after=2.0) as conn:
+        assert conn.is_valid
+    with remora.connect("-", heartbeat=60.0) as conn:
+        assert conn.is_valid
+    with pytest.raises(remora.InvalidArgument, match="dead_after"):
+        remora.connect("-", heartbeat=3.0, dead_after=2.0)
+
+
+def test_options_are_told_by_their_names():
+    import inspect
+
+    with pytest.raises(TypeError, match=r"^connect\(\).*'bogus'"):
+        remora.connect("-", bogus=1)
+    assert "dead_after" in inspect.signature(remora.connect).parameters

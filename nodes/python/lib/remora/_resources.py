@@ -11,8 +11,8 @@ def fetch(package, name):
     return data
 
 
-def names(package):
-    return node.up.call(0, "resources", ("python", package)) or []
+def names(package, folder=""):
+    return node.up.call(0, "resources", ("python", package, folder)) or []
 
 
 def get_data(loader, path):
@@ -61,7 +61,7 @@ class File:
     def listing(self):
         if not self.path:
             return names(self.package)
-        return names(self.package + "/" + self.path)
+        return names(self.package, self.path)
 
     def is_dir(self):
         if not self.path or self.folder:
