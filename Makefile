@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 PYTHON ?= /usr/bin/python3
 CMAKE_FLAGS ?=
 
-.PHONY: build demo test bench install clean format deps-build deps-test deps-bench
+.PHONY: build demo test bench install clean format deps-build deps-test
 
 build: deps-build
 	@cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DPython3_EXECUTABLE=$(PYTHON) $(CMAKE_FLAGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
@@ -18,11 +18,11 @@ build: deps-build
 demo: build
 	@. $(BUILD)/env.sh && $(PYTHON) examples/demo/demo.py
 
-test: build deps-test
+test: deps-test build
 	@BUILD=$(BUILD) PYTHON=$(PYTHON) JOBS=$(JOBS) tests/run.sh
 
-bench: build deps-bench
-	@. $(BUILD)/env.sh && BUILD=$(BUILD) PYTHON=$(PYTHON) $(PYTHON) bench/run.py $(BENCH_FLAGS)
+bench: build
+	@bench/setup.sh && $(PYTHON) bench/run.py $(BENCH_FLAGS)
 
 install: build
 	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) >/dev/null
@@ -34,5 +34,5 @@ format:
 clean:
 	rm -rf $(BUILD) $(BUILD)-*
 
-deps-build deps-test deps-bench: deps-%:
+deps-build deps-test: deps-%:
 	@sh .ci/deps $*

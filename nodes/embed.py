@@ -16,6 +16,7 @@ import tokenize
 import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PYTHON_PARTS = "base", "values", "proxies", "calls", "session", "main", "modules"  # one program, in this order
 # One statement: reads exactly as many bytes as the program has, past sys.stdin, and runs them in a module of its own.
 STUB = ('import os,sys,zlib;b=b"";exec("while len(b)<%d:b+=os.read(0,%d-len(b))or os._exit(1)");'
         'm=sys.modules["_remora_node"]=type(os)("_remora_node");m.boot=b;'
@@ -81,8 +82,8 @@ def read(*path):
 
 def python_node():
     """The compressed program and the stub that starts it."""
-    source = minify(postpone(read("python", "node.py")))
-    compile(source, "node.py", "exec")
+    source = minify(postpone("\n\n".join(read("python", "node", part + ".py") for part in PYTHON_PARTS)))
+    compile(source, "node", "exec")
     packer = zlib.compressobj(9, zlib.DEFLATED, 15, 9)
     boot = packer.compress(source.encode()) + packer.flush()
     return boot, STUB % (len(boot), len(boot))

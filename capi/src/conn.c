@@ -221,6 +221,9 @@ bool conn_pump(remora_conn *c) {
                           c->session.started ? c->session.fault : "writes rubbish in place of a greeting");
         conn_finish(c, why);
       } else {
+        frame bye = {.kind = FRAME_BYE, .size = (uint32_t)strlen(c->session.fault)};
+        (void)session_send_frame(&c->session, &bye, c->session.fault, true);
+        conn_flush(c);
         conn_fail(c, REMORA_E_PROTOCOL, "%s: the far side does not follow the protocol: %s", c->carrier.name, c->session.fault);
       }
       return true;

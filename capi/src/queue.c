@@ -191,24 +191,34 @@ remora_event *remora_take(remora_queue *q, remora_future *f) {
   return e;
 }
 
-remora_event *remora_next_event(remora_queue *q, int64_t ms) {
-  hub *h = q->hub;
-  if (h != hub_current) return NULL;
+/* What is there, under no lock. */
+static remora_event *queue_pull(remora_queue *q) {
   remora_event *e = remora_take(q, NULL);
-  if (!e && ms != 0) {
-    waiter w = {.queue = q, .serves = true};
-    if (loop_wait(h, &w, ms) == REMORA_WAIT_EVENT) e = remora_take(q, NULL);
-  } else if (!e) {
-    loop_glance(h);
-    e = remora_take(q, NULL);
-  }
   if (e) return e;
-  hub_lock(h);
+  hub_lock(q->hub);
   bool reap = q->reap != NULL;
-  hub_unlock(h);
+  hub_unlock(q->hub);
   if (!reap || !(e = calloc(1, sizeof *e))) return NULL;
   e->kind = REMORA_EVENT_REAP;
   e->queue = q;
+  return e;
+}
+
+remora_event *remora_next_event(remora_queue *q, int64_t ms) {
+  hub *h = q->hub;
+  if (h != hub_current) return NULL;
+  uint64_t until = ms < 0 ? UINT64_MAX : hub_now_ms() + (uint64_t)ms;
+  remora_event *e = queue_pull(q);
+  if (!e && ms == 0) {
+    loop_glance(h);
+    e = queue_pull(q);
+  }
+  while (!e && ms != 0) { /* another thread may take what this one was woken for */
+    uint64_t now = ms < 0 ? 0 : hub_now_ms();
+    waiter w = {.queue = q, .serves = true};
+    if (loop_wait(h, &w, ms < 0 ? -1 : now >= until ? 0 : (int64_t)(until - now)) != REMORA_WAIT_EVENT) break;
+    e = queue_pull(q);
+  }
   return e;
 }
 
@@ -248,6 +258,7 @@ const char *remora_event_data(const remora_event *e, size_t *length) {
 
 const remora_value *remora_event_args(remora_event *e, remora_error **err) {
   if (e->args) return e->args;
+  if (e->answered) return error_set(err, REMORA_E_CANCELLED, "the caller does not want it any more"), NULL;
   remora_error *why = NULL;
   e->args = call_decode(e->message, &why);
   if (e->args && remora_value_kind(e->args) == REMORA_LIST) return e->args;

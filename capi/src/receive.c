@@ -9,6 +9,7 @@ static void receive_hello(remora_conn *c, message *m) {
   codec_in in = {.body = (const char *)m->payload, .length = m->head.size, .plain = true};
   remora_value *hello = c->hello ? NULL : codec_json.decode(&in, &err);
   if (!hello || remora_value_kind(hello) != REMORA_MAP) {
+    err = remora_error_free(err);
     (void)error_stage(&err, "hello", "%s: the far side's greeting cannot be read", c->carrier.name);
     (void)remora_value_unref(hello);
     conn_finish(c, err);
@@ -132,19 +133,20 @@ static void receive_output(remora_conn *c, const message *m) {
   if (e) queue_push(c->queue, e);
 }
 
-/* The caller of `call` does not want it any more: what has not started is dropped. */
+/* The caller of `call` does not want it any more: what has not started is answered by nobody, and remora_event_args tells its owner so. */
 static void receive_cancel(remora_conn *c, const message *m) {
-  for (remora_conn *o = c; o; o = NULL)
-    for (uint32_t i = 1; i < c->session.exports_room; i++) {
-      remora_object *object = c->session.exports[i].object;
-      remora_queue *q = object ? object->queue : NULL;
-      for (remora_event **at = q ? &q->first : NULL; at && *at; at = &(*at)->next) {
-        remora_event *e = *at;
-        if (e->kind != REMORA_EVENT_CALL || e->conn != c || e->message->head.call != m->head.call) continue;
-        e->answered = true; /* it is freed where events are freed: by its owner, who finds nothing to do */
+  const remora_queue *last = NULL;
+  for (uint32_t i = 1; i < c->session.exports_room; i++) {
+    const remora_object *object = c->session.exports[i].object;
+    const remora_queue *q = object ? object->queue : NULL;
+    if (!q || q == last) continue;
+    last = q;
+    for (remora_event *e = q->first; e; e = e->next)
+      if (e->kind == REMORA_EVENT_CALL && e->conn == c && e->message->head.call == m->head.call) {
+        e->answered = true;
         return;
       }
-    }
+  }
 }
 
 void conn_receive(remora_conn *c, message *m) {

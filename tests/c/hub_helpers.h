@@ -257,7 +257,7 @@ static inline int count_fds(void) {
     }                                                                                                                             \
   } while (0)
 
-static int hub_setup(void **state) {
+static inline int hub_setup(void **state) {
   (void)state;
   return remora_module_add("python", "far_tests", 0, NULL, far_source, sizeof far_source - 1, NULL);
 }

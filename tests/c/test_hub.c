@@ -541,6 +541,29 @@ static void test_bridge_between_two_connections(void **state) {
   finish(b);
 }
 
+/* A call that the far side takes back before it has started does not run. */
+static void test_cancelled_callbacks_do_not_run(void **state) {
+  (void)state;
+  static const char source[] = "import remora\n"
+                               "def take_back(f): return remora.start(f)(1).cancel()\n";
+  assert_int_equal(remora_module_add("python", "far_cancel", 0, NULL, source, sizeof source - 1, NULL), 0);
+  remora_conn *c = connect_here();
+  own o = {0};
+  remora_queue *q = remora_queue_new(); /* which nobody serves meanwhile */
+  remora_object *object = remora_export(q, &own_class, &o, own_gone);
+  remora_proxy *take_back = remora_can_on(c, "far_cancel.take_back", NULL);
+  remora_value *v = call(take_back, NULL, pack("o", object));
+  assert_int_equal(remora_as_bool(v), 1);
+  (void)remora_value_unref(v);
+  assert_int_equal(remora_serve(q, 0), 1);
+  assert_int_equal(o.calls, 0);
+  (void)remora_proxy_unref(take_back);
+  (void)remora_object_unref(object);
+  finish(c);
+  while (o.gone == 0) (void)remora_serve(q, 5);
+  (void)remora_queue_unref(q);
+}
+
 /* ------------------------------------------------------------------------------------------------- one-way, credit */
 
 static void test_oneway(void **state) {
@@ -1150,6 +1173,7 @@ int main(void) {
       cmocka_unit_test(test_last_reference_inside_a_result),
       cmocka_unit_test(test_tables_are_empty_in_the_end),
       cmocka_unit_test(test_bridge_between_two_connections),
+      cmocka_unit_test(test_cancelled_callbacks_do_not_run),
       cmocka_unit_test(test_oneway),
       cmocka_unit_test(test_credit_has_an_end),
       cmocka_unit_test(test_callbacks_while_waiting_for_credit),

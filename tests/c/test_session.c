@@ -225,8 +225,8 @@ static void test_random_pieces(void **state) {
 
 static void test_byte_by_byte(void **state) {
   (void)state;
-  cut_everywhere(4711, 20, 1, 70000);
-  cut_everywhere(4712, 20, 3, 70000);
+  cut_everywhere(4711, 6, 1, 70000);
+  cut_everywhere(4712, 8, 3, 70000);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- order */
