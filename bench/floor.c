@@ -8,8 +8,7 @@ typedef struct duplex {
   int r, w;
 } duplex;
 
-static void read_all(int fd, void *data, size_t size)
-{
+static void read_all(int fd, void *data, size_t size) {
   char *p = data;
   while (size) {
     ssize_t n = read(fd, p, size);
@@ -19,8 +18,7 @@ static void read_all(int fd, void *data, size_t size)
   }
 }
 
-static void write_all(int fd, const void *data, size_t size)
-{
+static void write_all(int fd, const void *data, size_t size) {
   const char *p = data;
   while (size) {
     ssize_t n = write(fd, p, size);
@@ -31,11 +29,11 @@ static void write_all(int fd, const void *data, size_t size)
 }
 
 /* A child that runs serve(its ends, data). */
-static duplex start(int pipe_size, void (*serve)(duplex, char *), char *data)
-{
+static duplex start(int pipe_size, void (*serve)(duplex, char *), char *data) {
   int down[2], up[2];
   if (pipe2(down, O_CLOEXEC) || pipe2(up, O_CLOEXEC)) DIE("pipe");
-  if (pipe_size && (fcntl(down[1], F_SETPIPE_SZ, pipe_size) < 0 || fcntl(up[1], F_SETPIPE_SZ, pipe_size) < 0)) DIE("F_SETPIPE_SZ");
+  if (pipe_size && (fcntl(down[1], F_SETPIPE_SZ, pipe_size) < 0 || fcntl(up[1], F_SETPIPE_SZ, pipe_size) < 0))
+    DIE("F_SETPIPE_SZ");
   pid_t pid = fork();
   if (pid < 0) DIE("fork");
   duplex near = {up[0], down[1]}, far = {down[0], up[1]};
@@ -51,8 +49,7 @@ static duplex start(int pipe_size, void (*serve)(duplex, char *), char *data)
   return near;
 }
 
-static void serve_small(duplex d, char *unused)
-{
+static void serve_small(duplex d, char *unused) {
   char m[64];
   (void)unused;
   for (;;) {
@@ -61,14 +58,15 @@ static void serve_small(duplex d, char *unused)
   }
 }
 
-static void serve_bulk(duplex d, char *data)
-{
+static void serve_bulk(duplex d, char *data) {
   for (;;) {
     char back;
     read_all(d.r, &back, 1);
     read_all(d.r, data, BLOB_SIZE);
-    if (back) write_all(d.w, data, BLOB_SIZE);
-    else write_all(d.w, "k", 1);
+    if (back)
+      write_all(d.w, data, BLOB_SIZE);
+    else
+      write_all(d.w, "k", 1);
   }
 }
 
@@ -78,31 +76,27 @@ typedef struct state {
   char ways; /* 1: the 64 MiB come back */
 } state;
 
-static void small(void *ctx)
-{
+static void small(void *ctx) {
   state *s = ctx;
   char m[64] = {1};
   write_all(s->small.w, m, sizeof m);
   read_all(s->small.r, m, sizeof m);
 }
 
-static void bulk(void *ctx)
-{
+static void bulk(void *ctx) {
   state *s = ctx;
   write_all(s->bulk.w, &s->ways, 1);
   write_all(s->bulk.w, s->sent, BLOB_SIZE);
   read_all(s->bulk.r, s->got, s->ways ? BLOB_SIZE : 1);
 }
 
-static void check(void *ctx)
-{
+static void check(void *ctx) {
   state *s = ctx;
   if (memcmp(s->sent, s->got, BLOB_SIZE)) DIE("the bytes came back changed");
 }
 
 /* 1,000 messages written one by one before the answers are read: as many as the pipes hold. */
-static void outstanding(state *s, double seconds)
-{
+static void outstanding(state *s, double seconds) {
   char m[64] = {0};
   long done = 0;
   uint64_t begin = now_ns();
@@ -119,17 +113,18 @@ static void outstanding(state *s, double seconds)
     }
     done += IN_FLIGHT;
   }
-  printf("{\"calls_s\": %.0f, \"n\": %ld, \"in_flight\": %d}\n", (double)done / ((double)(now_ns() - begin) / 1e9), done, IN_FLIGHT);
+  printf("{\"calls_s\": %.0f, \"n\": %ld, \"in_flight\": %d}\n", (double)done / ((double)(now_ns() - begin) / 1e9),
+         done, IN_FLIGHT);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
   const char *workload = argc > 1 ? argv[1] : "call";
   double seconds = argc > 2 ? atof(argv[2]) : 2;
   int pipe_size = argc > 3 ? atoi(argv[3]) : 0;
   state s = {.ways = 0};
   signal(SIGPIPE, SIG_IGN);
-  bool is_bytes = !strcmp(workload, "bytes"), is_back = !strcmp(workload, "mixed-back"), is_mixed = is_back || !strcmp(workload, "mixed");
+  bool is_bytes = !strcmp(workload, "bytes"), is_back = !strcmp(workload, "mixed-back"),
+       is_mixed = is_back || !strcmp(workload, "mixed");
   if (is_bytes || is_mixed) {
     s.sent = malloc(BLOB_SIZE);
     if (!s.sent) DIE("malloc");
@@ -141,10 +136,14 @@ int main(int argc, char **argv)
     s.bulk = start(pipe_size, serve_bulk, far);
   }
   if (!is_bytes) s.small = start(0, serve_small, NULL);
-  if (is_bytes) bench_bytes(seconds, bulk, check, &s);
-  else if (is_mixed) bench_mixed(seconds, small, bulk, &s, s.ways ? 2 : 1);
-  else if (!strcmp(workload, "outstanding")) outstanding(&s, seconds);
-  else if (!bench_calls(workload, seconds, small, &s)) bench_unsupported(workload);
+  if (is_bytes)
+    bench_bytes(seconds, bulk, check, &s);
+  else if (is_mixed)
+    bench_mixed(seconds, small, bulk, &s, s.ways ? 2 : 1);
+  else if (!strcmp(workload, "outstanding"))
+    outstanding(&s, seconds);
+  else if (!bench_calls(workload, seconds, small, &s))
+    bench_unsupported(workload);
   bench_end();
   _exit(0);
 }

@@ -11,14 +11,12 @@ typedef struct peer {
   remora_proxy *proxy;
 } peer;
 
-static void fail(remora_error *err)
-{
+static void fail(remora_error *err) {
   errno = 0; /* the library has none */
   DIE("remora: %s", err ? remora_error_message(err) : "nothing came back");
 }
 
-static void connect_to(peer *p)
-{
+static void connect_to(peer *p) {
   remora_error *err = NULL;
   const char *python = getenv("BENCH_PYTHON"), *here = getenv("BENCH_DIR");
   remora_options *opts = remora_options_new();
@@ -33,15 +31,13 @@ static void connect_to(peer *p)
   if (!p->proxy) fail(err);
 }
 
-static remora_value *two(int64_t a, int64_t b)
-{
+static remora_value *two(int64_t a, int64_t b) {
   remora_value *args = remora_list();
   if (!args || remora_append(args, remora_int(a)) || remora_append(args, remora_int(b))) DIE("out of memory");
   return args;
 }
 
-static void add(void *ctx)
-{
+static void add(void *ctx) {
   peer *p = ctx;
   remora_error *err = NULL;
   remora_value *args = two(2, 3), *v = remora_call(p->proxy, "add", args, &err);
@@ -51,8 +47,7 @@ static void add(void *ctx)
   remora_value_unref(args);
 }
 
-static void outstanding(peer *p, double seconds)
-{
+static void outstanding(peer *p, double seconds) {
   static remora_future *futures[IN_FLIGHT];
   remora_error *err = NULL;
   long done = 0;
@@ -74,7 +69,8 @@ static void outstanding(peer *p, double seconds)
     }
     done += IN_FLIGHT;
   }
-  printf("{\"calls_s\": %.0f, \"n\": %ld, \"in_flight\": %d}\n", (double)done / ((double)(now_ns() - begin) / 1e9), done, IN_FLIGHT);
+  printf("{\"calls_s\": %.0f, \"n\": %ld, \"in_flight\": %d}\n", (double)done / ((double)(now_ns() - begin) / 1e9),
+         done, IN_FLIGHT);
 }
 
 typedef struct bulk_state {
@@ -84,8 +80,7 @@ typedef struct bulk_state {
   remora_value *result;
 } bulk_state;
 
-static void bulk(void *ctx)
-{
+static void bulk(void *ctx) {
   bulk_state *s = ctx;
   remora_error *err = NULL;
   remora_value_unref(s->result);
@@ -96,56 +91,54 @@ static void bulk(void *ctx)
   remora_value_unref(args);
 }
 
-static void bulk_check(void *ctx)
-{
+static void bulk_check(void *ctx) {
   bulk_state *s = ctx;
   size_t size = 0;
   const char *got = remora_as_text(s->result, &size);
   if (!got || size != BLOB_SIZE || memcmp(got, s->data, BLOB_SIZE)) DIE("the bytes came back changed");
 }
 
-static void bulk_small(void *ctx)
-{
-  add(((bulk_state *)ctx)->small);
-}
+static void bulk_small(void *ctx) { add(((bulk_state *)ctx)->small); }
 
-static void spawn_once(void *ctx)
-{
+static void spawn_once(void *ctx) {
   connect_to(ctx);
   add(ctx);
 }
 
-static void spawn_end(void *ctx)
-{
+static void spawn_end(void *ctx) {
   peer *p = ctx;
   remora_proxy_unref(p->proxy);
   remora_conn_close(p->conn);
   remora_conn_unref(p->conn);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
   const char *workload = argc > 1 ? argv[1] : "call";
   double seconds = argc > 2 ? atof(argv[2]) : 2;
   bool back = !strcmp(workload, "mixed-back"), is_bytes = !strcmp(workload, "bytes");
   peer a, b;
-  if (!strcmp(workload, "spawn")) bench_spawn(seconds, spawn_once, spawn_end, &a);
+  if (!strcmp(workload, "spawn"))
+    bench_spawn(seconds, spawn_once, spawn_end, &a);
   else {
     connect_to(&a);
     add(&a);
-    if (!strcmp(workload, "outstanding")) outstanding(&a, seconds);
-    else if (!strcmp(workload, "hold")) bench_pause("hold");
+    if (!strcmp(workload, "outstanding"))
+      outstanding(&a, seconds);
+    else if (!strcmp(workload, "hold"))
+      bench_pause("hold");
     else if (is_bytes || back || !strcmp(workload, "mixed")) {
       bulk_state s = {&a, &a, malloc(BLOB_SIZE), is_bytes || back ? "echo" : "sink", NULL};
       if (!s.data) DIE("malloc");
       fill_random(s.data, BLOB_SIZE);
-      if (is_bytes) bench_bytes(seconds, bulk, bulk_check, &s);
+      if (is_bytes)
+        bench_bytes(seconds, bulk, bulk_check, &s);
       else {
         connect_to(&b);
         s.bulk = &b;
         bench_mixed(seconds, bulk_small, bulk, &s, back ? 2 : 1);
       }
-    } else if (!bench_calls(workload, seconds, add, &a)) bench_unsupported(workload);
+    } else if (!bench_calls(workload, seconds, add, &a))
+      bench_unsupported(workload);
   }
   bench_end();
   remora_shutdown();

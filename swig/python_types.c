@@ -35,8 +35,10 @@ static int wait_for(remora_future *future, int64_t ms) {
   if (state == REMORA_WAIT_AGAIN && PyErr_CheckSignals() < 0) return -1;
   for (;;) {
     switch (state) {
-    case REMORA_WAIT_READY: return 1;
-    case REMORA_WAIT_TIMEOUT: return 0;
+    case REMORA_WAIT_READY:
+      return 1;
+    case REMORA_WAIT_TIMEOUT:
+      return 0;
     case REMORA_WAIT_EVENT:
       if (run_event(queue, future) < 0) return -1;
       state = remora_spin(future, queue); /* what it was called for usually goes on at once */
@@ -45,11 +47,11 @@ static int wait_for(remora_future *future, int64_t ms) {
     case REMORA_WAIT_INTERRUPTED:
       if (PyErr_CheckSignals() < 0) return -1;
       break;
-    case REMORA_WAIT_AGAIN: break;
+    case REMORA_WAIT_AGAIN:
+      break;
     }
     if (ms > 0 && (left = until - now_ms()) < 0) left = 0;
-    Py_BEGIN_ALLOW_THREADS
-    state = remora_wait_for(future, queue, left);
+    Py_BEGIN_ALLOW_THREADS state = remora_wait_for(future, queue, left);
     Py_END_ALLOW_THREADS
   }
 }
@@ -81,7 +83,8 @@ typedef struct manner {
 } manner;
 static const manner plain = {.timeout = -1};
 
-static PyObject *call(remora_proxy *proxy, const char *method, manner how, PyObject *const *argv, Py_ssize_t count, PyObject *names) {
+static PyObject *call(remora_proxy *proxy, const char *method, manner how, PyObject *const *argv, Py_ssize_t count,
+                      PyObject *names) {
   python_tidy();
   remora_value *args = python_arguments_new(argv, count, names);
   if (!args && (count || names)) return NULL;
@@ -99,8 +102,7 @@ static PyObject *call(remora_proxy *proxy, const char *method, manner how, PyObj
     }
     if (may_block) {
       err = remora_error_free(err);
-      Py_BEGIN_ALLOW_THREADS
-      future = remora_start_with(proxy, method, args, how.timeout, how.flags, &err);
+      Py_BEGIN_ALLOW_THREADS future = remora_start_with(proxy, method, args, how.timeout, how.flags, &err);
       Py_END_ALLOW_THREADS
     }
   }
@@ -124,8 +126,7 @@ static PyObject *call(remora_proxy *proxy, const char *method, manner how, PyObj
 
 /* What `proxy.name`, start(proxy), options(proxy) give: something to call, and for the latter two something whose attributes are methods. */
 typedef struct method {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   python_proxy *proxy;
   PyObject *name; /* NULL: the thing itself */
   manner how;
@@ -183,13 +184,13 @@ static PyObject *method_repr(PyObject *object) {
 
 static PyMemberDef method_members[] = {
     {"__self__", T_OBJECT_EX, offsetof(method, proxy), READONLY, "The Proxy that is called."},
-    {"__name__", T_OBJECT, offsetof(method, name), READONLY, "The method's name over there; None for the thing itself."},
+    {"__name__", T_OBJECT, offsetof(method, name), READONLY,
+     "The method's name over there; None for the thing itself."},
     {0},
 };
 
 static PyTypeObject method_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "remora.Method",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "remora.Method",
     .tp_doc = "A method of a far object, bound to its Proxy; calling it is one round trip.",
     .tp_basicsize = sizeof(method),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
@@ -261,7 +262,8 @@ PyObject *python_proxy_new(remora_proxy *handle) {
     }
     self = NULL;
   }
-  PyObject *cls = PyObject_CallFunction(python_hook.proxy_class, "ss", remora_proxy_type(handle), remora_proxy_traits(handle));
+  PyObject *cls =
+      PyObject_CallFunction(python_hook.proxy_class, "ss", remora_proxy_type(handle), remora_proxy_traits(handle));
   PyTypeObject *type = (PyTypeObject *)cls;
   if (type) self = type->tp_alloc(type, 0);
   Py_XDECREF(cls);
@@ -277,7 +279,8 @@ PyObject *python_proxy_new(remora_proxy *handle) {
 }
 
 remora_proxy *python_proxy_handle(PyObject *proxy) {
-  if (PyObject_TypeCheck(proxy, &python_proxy_type) && ((python_proxy *)proxy)->handle) return ((python_proxy *)proxy)->handle;
+  if (PyObject_TypeCheck(proxy, &python_proxy_type) && ((python_proxy *)proxy)->handle)
+    return ((python_proxy *)proxy)->handle;
   PyErr_Format(PyExc_TypeError, "a remora.Proxy is needed, not a %s", Py_TYPE(proxy)->tp_name);
   return NULL;
 }
@@ -310,8 +313,7 @@ static int proxy_setattro(PyObject *object, PyObject *name, PyObject *value) {
 }
 
 PyTypeObject python_proxy_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "remora.remora_capi.Proxy",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "remora.remora_capi.Proxy",
     .tp_basicsize = sizeof(python_proxy),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_weaklistoffset = offsetof(python_proxy, weak),
@@ -321,8 +323,7 @@ PyTypeObject python_proxy_type = {
 };
 
 static PyTypeObject callable_proxy_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "remora.remora_capi.CallableProxy",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "remora.remora_capi.CallableProxy",
     .tp_basicsize = sizeof(callable_proxy),
     .tp_base = &python_proxy_type,
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_VECTORCALL,
@@ -336,9 +337,8 @@ static PyTypeObject callable_proxy_type = {
 /* ---------------------------------------------------------------------------------------------------------------- Future */
 
 typedef struct future {
-  PyObject_HEAD
-  remora_future *handle; /* NULL in futures that the package makes of others */
-  PyObject *value, *error; /* once it was looked at */
+  PyObject_HEAD remora_future *handle; /* NULL in futures that the package makes of others */
+  PyObject *value, *error;             /* once it was looked at */
   PyObject *weak;
 } future;
 static PyTypeObject future_type;
@@ -346,8 +346,10 @@ static PyTypeObject future_type;
 PyObject *python_future_new(remora_future *handle) {
   PyTypeObject *type = (PyTypeObject *)python_hook.future_class;
   future *self = (future *)type->tp_alloc(type, 0);
-  if (self) self->handle = handle;
-  else remora_future_unref(handle);
+  if (self)
+    self->handle = handle;
+  else
+    remora_future_unref(handle);
   return (PyObject *)self;
 }
 
@@ -382,8 +384,11 @@ static void future_dealloc(PyObject *object) {
 }
 
 static int future_timeout(PyObject *const *args, Py_ssize_t count, PyObject *names, int64_t *ms) {
-  if (names && PyTuple_GET_SIZE(names) == 1 && count == 0 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") == 0) count = 1;
-  else if (names && PyTuple_GET_SIZE(names)) count = 2;
+  if (names && PyTuple_GET_SIZE(names) == 1 && count == 0 &&
+      PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") == 0)
+    count = 1;
+  else if (names && PyTuple_GET_SIZE(names))
+    count = 2;
   if (count > 1) {
     PyErr_SetString(PyExc_TypeError, "the only argument is timeout, in seconds");
     return -1;
@@ -418,14 +423,18 @@ static int settle(future *self, int64_t ms) {
   } else {
     PyObject *error = python_exception(err);
     if (!error) return -1;
-    if (self->value || self->error) Py_DECREF(error);
-    else self->error = error;
+    if (self->value || self->error)
+      Py_DECREF(error);
+    else
+      self->error = error;
     return 0;
   }
   if (!made) return -1;
   /* Another thread may have been here while code of Python ran. */
-  if (self->value || self->error) Py_DECREF(made);
-  else self->value = made;
+  if (self->value || self->error)
+    Py_DECREF(made);
+  else
+    self->value = made;
   return 0;
 }
 
@@ -483,7 +492,8 @@ static PyObject *future_cancel(PyObject *object, PyObject *unused) {
 static PyMethodDef future_methods[] = {
     {"result", FAST(future_result),
      "result(timeout=None): the result; waits at most `timeout` seconds for it.\n\n"
-     "Raises what the call raised; Timeout when it has not come in time (the call goes on); KeyboardInterrupt ends the wait.\n"
+     "Raises what the call raised; Timeout when it has not come in time (the call goes on); KeyboardInterrupt ends the "
+     "wait.\n"
      "Callbacks that the call makes run meanwhile on this thread."},
     {"exception", FAST(future_exception), "exception(timeout=None): what result() would raise, or None."},
     {"wait", FAST(future_wait), "wait(timeout=None): whether it is done within `timeout` seconds."},
@@ -491,13 +501,13 @@ static PyMethodDef future_methods[] = {
     {"running", future_running, METH_NOARGS, "running(): whether it is not done."},
     {"cancelled", future_cancelled, METH_NOARGS, "cancelled(): whether it was cancelled."},
     {"cancel", future_cancel, METH_NOARGS,
-     "cancel(): gives the result up and tells the far side; False if it was done. A call that runs there already runs on."},
+     "cancel(): gives the result up and tells the far side; False if it was done. A call that runs there already runs "
+     "on."},
     {0},
 };
 
 static PyTypeObject future_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "remora.remora_capi.Future",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "remora.remora_capi.Future",
     .tp_basicsize = sizeof(future),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_weaklistoffset = offsetof(future, weak),
@@ -512,13 +522,15 @@ static PyTypeObject future_type = {
 
 static PyObject *setup(PyObject *module, PyObject *args, PyObject *keywords) {
   (void)module;
-  static char *names[] = {"make_error", "run_event", "describe", "proxy_class", "future_class", "big_to_text", "text_to_big", "may_block", NULL};
+  static char *names[] = {"make_error",  "run_event",   "describe",  "proxy_class", "future_class",
+                          "big_to_text", "text_to_big", "may_block", NULL};
   python_hooks *h = &python_hook;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOO", names, &h->make_error, &h->run_event, &h->describe, &h->proxy_class, &h->future_class,
-                                   &h->big_to_text, &h->text_to_big, &h->may_block))
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOO", names, &h->make_error, &h->run_event, &h->describe,
+                                   &h->proxy_class, &h->future_class, &h->big_to_text, &h->text_to_big, &h->may_block))
     return NULL;
   /* Never given back: futures and proxies may outlive the package's modules at the interpreter's end. */
-  PyObject *kept[] = {h->make_error, h->run_event, h->describe, h->proxy_class, h->future_class, h->big_to_text, h->text_to_big, h->may_block};
+  PyObject *kept[] = {h->make_error,   h->run_event,   h->describe,    h->proxy_class,
+                      h->future_class, h->big_to_text, h->text_to_big, h->may_block};
   for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) Py_INCREF(kept[i]);
   Py_RETURN_NONE;
 }
@@ -545,7 +557,8 @@ static PyObject *forked(PyObject *module, PyObject *unused) {
 static PyMethodDef functions[] = {
     {"bind", (PyCFunction)(void (*)(void))bind, METH_FASTCALL, "bind(target, start, timeout_ms, oneway) -> Method"},
     {"invoke", FAST(invoke), "invoke(proxy, method, *args, **kwargs): calls and waits."},
-    {"setup", (PyCFunction)(void (*)(void))setup, METH_VARARGS | METH_KEYWORDS, "Gives C the functions of the package."},
+    {"setup", (PyCFunction)(void (*)(void))setup, METH_VARARGS | METH_KEYWORDS,
+     "Gives C the functions of the package."},
     {"queue", queue, METH_NOARGS, "The interpreter's queue."},
     {"tidy", tidy, METH_NOARGS, "Drops the references that C has given back."},
     {"forked", forked, METH_NOARGS, "Forgets the parent's handles, in the child of a fork."},
@@ -563,15 +576,20 @@ static int list_public(PyObject *module, const char *name) {
 
 int python_types_init(PyObject *module) {
   if (!(proxies = PyDict_New())) return -1;
-  if (PyType_Ready(&python_proxy_type) < 0 || PyType_Ready(&callable_proxy_type) < 0 || PyType_Ready(&method_type) < 0 ||
-      PyType_Ready(&future_type) < 0)
+  if (PyType_Ready(&python_proxy_type) < 0 || PyType_Ready(&callable_proxy_type) < 0 ||
+      PyType_Ready(&method_type) < 0 || PyType_Ready(&future_type) < 0)
     return -1;
   struct {
     const char *name;
     PyTypeObject *type;
-  } types[] = {{"Proxy", &python_proxy_type}, {"CallableProxy", &callable_proxy_type}, {"Method", &method_type}, {"Future", &future_type}};
+  } types[] = {{"Proxy", &python_proxy_type},
+               {"CallableProxy", &callable_proxy_type},
+               {"Method", &method_type},
+               {"Future", &future_type}};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-    if (PyModule_AddObject(module, types[i].name, Py_NewRef((PyObject *)types[i].type)) < 0 || list_public(module, types[i].name) < 0) return -1;
+    if (PyModule_AddObject(module, types[i].name, Py_NewRef((PyObject *)types[i].type)) < 0 ||
+        list_public(module, types[i].name) < 0)
+      return -1;
   for (const PyMethodDef *f = functions; f->ml_name; f++)
     if (list_public(module, f->ml_name) < 0) return -1;
   return PyModule_AddFunctions(module, functions);

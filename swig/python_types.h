@@ -9,8 +9,7 @@
 #include "remora.h"
 
 typedef struct python_proxy {
-  PyObject_HEAD
-  remora_proxy *handle;
+  PyObject_HEAD remora_proxy *handle;
   PyObject *weak;
 } python_proxy;
 extern PyTypeObject python_proxy_type;

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DEPTH 128     /* docs/protocol.md section 9 */
-#define VIEW_BYTES 4096   /* from here on bytes are not copied on their way out */
-#define LONG_DIGITS 4000  /* int() and str() may refuse numbers of 4300 digits */
+#define MAX_DEPTH 128    /* docs/protocol.md section 9 */
+#define VIEW_BYTES 4096  /* from here on bytes are not copied on their way out */
+#define LONG_DIGITS 4000 /* int() and str() may refuse numbers of 4300 digits */
 
 python_hooks python_hook;
 
@@ -31,7 +31,9 @@ void *python_held_new(PyObject *object) {
 void python_held_release(void *owner) {
   struct held *held = owner;
   held->next = atomic_load_explicit(&python_released, memory_order_relaxed);
-  while (!atomic_compare_exchange_weak_explicit(&python_released, &held->next, held, memory_order_release, memory_order_relaxed)) {}
+  while (!atomic_compare_exchange_weak_explicit(&python_released, &held->next, held, memory_order_release,
+                                                memory_order_relaxed)) {
+  }
 }
 
 void python_tidy_now(void) {
@@ -52,13 +54,15 @@ static PyObject *text_or_none(const char *text) {
 }
 
 PyObject *python_exception(remora_error *err) {
-  PyObject *message = PyUnicode_DecodeUTF8(remora_error_message(err), (Py_ssize_t)strlen(remora_error_message(err)), "replace");
+  PyObject *message =
+      PyUnicode_DecodeUTF8(remora_error_message(err), (Py_ssize_t)strlen(remora_error_message(err)), "replace");
   PyObject *stage = text_or_none(remora_error_stage(err));
   PyObject *traceback = text_or_none(remora_error_traceback(err));
   PyObject *details = python_from_value(remora_error_details(err));
   PyObject *made = NULL;
   if (message && stage && traceback && details)
-    made = PyObject_CallFunction(python_hook.make_error, "iOOOO", remora_error_code(err), message, stage, traceback, details);
+    made = PyObject_CallFunction(python_hook.make_error, "iOOOO", remora_error_code(err), message, stage, traceback,
+                                 details);
   Py_XDECREF(message);
   Py_XDECREF(stage);
   Py_XDECREF(traceback);
@@ -82,7 +86,8 @@ PyObject *python_fail(int code, const char *format, ...) {
   PyObject *message = PyUnicode_FromFormatV(format, args);
   va_end(args);
   if (!message) return NULL;
-  PyObject *exception = PyObject_CallFunction(python_hook.make_error, "iOOOO", code, message, Py_None, Py_None, Py_None);
+  PyObject *exception =
+      PyObject_CallFunction(python_hook.make_error, "iOOOO", code, message, Py_None, Py_None, Py_None);
   Py_DECREF(message);
   if (exception) {
     PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
@@ -298,7 +303,8 @@ static remora_value *to_value(PyObject *object, path *where) {
   if (type == &PyDict_Type) return dict_value(object, where);
   if (type == &PyTuple_Type) return sequence_value(object, remora_tuple(), where);
   if (type == &PyBytes_Type) return bytes_value(object);
-  if (PyObject_TypeCheck(object, &python_proxy_type)) return checked(remora_value_of_proxy(((python_proxy *)object)->handle));
+  if (PyObject_TypeCheck(object, &python_proxy_type))
+    return checked(remora_value_of_proxy(((python_proxy *)object)->handle));
   return object_value(object);
 }
 
@@ -413,13 +419,23 @@ PyObject *python_from_value(const remora_value *value) {
   size_t length;
   const char *text;
   switch (remora_value_kind(value)) {
-  case REMORA_NULL: Py_RETURN_NONE;
-  case REMORA_BOOL: return PyBool_FromLong(remora_as_bool(value));
-  case REMORA_INT: return PyLong_FromLongLong(remora_as_int(value));
-  case REMORA_FLOAT: return PyFloat_FromDouble(remora_as_float(value));
-  case REMORA_BIGINT: text = remora_as_text(value, &length); return from_bigint(text, length);
-  case REMORA_TEXT: text = remora_as_text(value, &length); return PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, "surrogatepass");
-  case REMORA_BYTES: text = remora_as_text(value, &length); return PyBytes_FromStringAndSize(text, (Py_ssize_t)length);
+  case REMORA_NULL:
+    Py_RETURN_NONE;
+  case REMORA_BOOL:
+    return PyBool_FromLong(remora_as_bool(value));
+  case REMORA_INT:
+    return PyLong_FromLongLong(remora_as_int(value));
+  case REMORA_FLOAT:
+    return PyFloat_FromDouble(remora_as_float(value));
+  case REMORA_BIGINT:
+    text = remora_as_text(value, &length);
+    return from_bigint(text, length);
+  case REMORA_TEXT:
+    text = remora_as_text(value, &length);
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, "surrogatepass");
+  case REMORA_BYTES:
+    text = remora_as_text(value, &length);
+    return PyBytes_FromStringAndSize(text, (Py_ssize_t)length);
   case REMORA_LIST:
   case REMORA_TUPLE: {
     int is_list = remora_value_kind(value) == REMORA_LIST;
@@ -427,15 +443,21 @@ PyObject *python_from_value(const remora_value *value) {
     PyObject *sequence = is_list ? PyList_New((Py_ssize_t)length) : PyTuple_New((Py_ssize_t)length);
     for (size_t i = 0; sequence && i < length; i++) {
       PyObject *item = python_from_value(remora_at(value, i));
-      if (!item) Py_CLEAR(sequence);
-      else if (is_list) PyList_SET_ITEM(sequence, (Py_ssize_t)i, item);
-      else PyTuple_SET_ITEM(sequence, (Py_ssize_t)i, item);
+      if (!item)
+        Py_CLEAR(sequence);
+      else if (is_list)
+        PyList_SET_ITEM(sequence, (Py_ssize_t)i, item);
+      else
+        PyTuple_SET_ITEM(sequence, (Py_ssize_t)i, item);
     }
     return sequence;
   }
-  case REMORA_MAP: return from_map(value);
-  case REMORA_PROXY: return python_proxy_new(remora_as_proxy(value));
-  case REMORA_OBJECT: return from_object(remora_as_object(value));
+  case REMORA_MAP:
+    return from_map(value);
+  case REMORA_PROXY:
+    return python_proxy_new(remora_as_proxy(value));
+  case REMORA_OBJECT:
+    return from_object(remora_as_object(value));
   }
   return python_fail(REMORA_E_VALUE, "a value of an unknown kind");
 }
@@ -459,6 +481,4 @@ remora_queue *python_queue(void) {
   return the_queue;
 }
 
-void python_values_forked(void) {
-  the_queue = NULL; /* the parent's; leaked like all that hangs off its connections */
-}
+void python_values_forked(void) { the_queue = NULL; /* the parent's; leaked like all that hangs off its connections */ }

@@ -22,7 +22,9 @@ inline std::vector<Record> make_records() {
 
 // A lambda as function and context for the loops of common.h.
 template <class F> void invoke(void *f) { (*static_cast<F *>(f))(); }
-template <class F> bool calls(const char *workload, double seconds, F call) { return bench_calls(workload, seconds, invoke<F>, &call); }
+template <class F> bool calls(const char *workload, double seconds, F call) {
+  return bench_calls(workload, seconds, invoke<F>, &call);
+}
 template <class F> void repeat(double seconds, F once) { bench_repeat(seconds, invoke<F>, &once); }
 template <class A, class B> struct Pair {
   A a;
@@ -60,7 +62,10 @@ inline pid_t spawn_self(std::vector<std::string> args, int fd) {
   int e = posix_spawn(&pid, self, &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(high);
-  if (e) { errno = e; DIE("posix_spawn"); }
+  if (e) {
+    errno = e;
+    DIE("posix_spawn");
+  }
   return pid;
 }
 

@@ -48,7 +48,8 @@ struct Connection {
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
   Connection(pid_t pid, kj::Own<kj::AsyncIoStream> s)
-      : pid(pid), stream(kj::mv(s)), network(*stream, capnp::rpc::twoparty::Side::CLIENT, reader_options()), rpc(capnp::makeRpcClient(network)) {}
+      : pid(pid), stream(kj::mv(s)), network(*stream, capnp::rpc::twoparty::Side::CLIENT, reader_options()),
+        rpc(capnp::makeRpcClient(network)) {}
   Peer::Client peer() {
     capnp::MallocMessageBuilder m;
     auto v = m.initRoot<capnp::rpc::twoparty::VatId>();
@@ -66,7 +67,8 @@ struct Near {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s)) DIE("socketpair");
     pid_t pid = spawn_self({"far"}, s[1]);
     close(s[1]);
-    return kj::heap<Connection>(pid, io.lowLevelProvider->wrapSocketFd(s[0], kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP));
+    return kj::heap<Connection>(pid,
+                                io.lowLevelProvider->wrapSocketFd(s[0], kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP));
   }
 };
 
@@ -104,7 +106,8 @@ static void outstanding(Near &near, Peer::Client peer, double seconds) {
   kj::Vector<kj::Promise<void>> all;
   for (int i = 0; i < IN_FLIGHT; i++) all.add(chain());
   kj::joinPromises(all.releaseAsArray()).wait(near.wait);
-  printf("{\"calls_s\": %.0f, \"n\": %ld, \"in_flight\": %d}\n", done / (double(now_ns() - start) / 1e9), done, IN_FLIGHT);
+  printf("{\"calls_s\": %.0f, \"n\": %ld, \"in_flight\": %d}\n", done / (double(now_ns() - start) / 1e9), done,
+         IN_FLIGHT);
 }
 
 static void records(Near &near, Peer::Client peer, double seconds) {
@@ -183,8 +186,18 @@ int main(int argc, char **argv) {
     mixed_on_loop(near, seconds, workload == "mixed-back");
   } else if (workload == "spawn") {
     kj::Own<Connection> c;
-    spawns(seconds, [&] { c = near.connect(); auto p = c->peer(); if (add(p, 2, 3).wait(near.wait) != 5) DIE("wrong result"); },
-           [&] { pid_t pid = c->pid; c = nullptr; end_process(pid); });
+    spawns(
+        seconds,
+        [&] {
+          c = near.connect();
+          auto p = c->peer();
+          if (add(p, 2, 3).wait(near.wait) != 5) DIE("wrong result");
+        },
+        [&] {
+          pid_t pid = c->pid;
+          c = nullptr;
+          end_process(pid);
+        });
   } else if (workload == "fifty") {
     uint64_t start = now_ns();
     std::vector<kj::Own<Connection>> conns;
@@ -195,28 +208,37 @@ int main(int argc, char **argv) {
       peers.push_back(conns.back()->peer());
       first.add(add(peers.back(), 2, 3));
     }
-    for (auto r : kj::joinPromises(first.releaseAsArray()).wait(near.wait)) if (r != 5) DIE("wrong result");
+    for (auto r : kj::joinPromises(first.releaseAsArray()).wait(near.wait))
+      if (r != 5) DIE("wrong result");
     printf("{\"ms\": %.3f, \"n\": %d}\n", double(now_ns() - start) / 1e6, NODES);
   } else {
     auto c = near.connect();
     auto peer = c->peer();
     if (add(peer, 2, 3).wait(near.wait) != 5) DIE("wrong result");
-    if (workload == "outstanding") outstanding(near, peer, seconds);
-    else if (workload == "records") records(near, peer, seconds);
-    else if (workload == "hold") bench_pause("hold");
+    if (workload == "outstanding")
+      outstanding(near, peer, seconds);
+    else if (workload == "records")
+      records(near, peer, seconds);
+    else if (workload == "hold")
+      bench_pause("hold");
     else if (workload == "bytes") {
       std::string in(BLOB_SIZE, 0), out(BLOB_SIZE, 0);
       fill_random(&in[0], BLOB_SIZE);
-      bytes(seconds,
-            [&] {
-              auto r = peer.echoRequest(blob_message);
-              r.setD(kj::arrayPtr(reinterpret_cast<const kj::byte *>(in.data()), in.size()));
-              auto x = r.send().wait(near.wait);
-              auto d = x.getD();
-              out.assign(reinterpret_cast<const char *>(d.begin()), d.size());
-            },
-            [&] { if (in != out) DIE("the bytes came back changed"); });
-    } else if (!calls(workload.c_str(), seconds, [&] { if (add(peer, 2, 3).wait(near.wait) != 5) DIE("wrong result"); }))
+      bytes(
+          seconds,
+          [&] {
+            auto r = peer.echoRequest(blob_message);
+            r.setD(kj::arrayPtr(reinterpret_cast<const kj::byte *>(in.data()), in.size()));
+            auto x = r.send().wait(near.wait);
+            auto d = x.getD();
+            out.assign(reinterpret_cast<const char *>(d.begin()), d.size());
+          },
+          [&] {
+            if (in != out) DIE("the bytes came back changed");
+          });
+    } else if (!calls(workload.c_str(), seconds, [&] {
+                 if (add(peer, 2, 3).wait(near.wait) != 5) DIE("wrong result");
+               }))
       bench_unsupported(workload.c_str());
   }
   bench_end();

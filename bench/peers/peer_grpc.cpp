@@ -17,10 +17,22 @@ using peer::Items;
 using peer::Length;
 
 struct Far final : peer::Peer::Service {
-  grpc::Status Add(grpc::ServerContext *, const AddRequest *q, AddReply *r) override { r->set_r(q->a() + q->b()); return grpc::Status::OK; }
-  grpc::Status Echo(grpc::ServerContext *, const Blob *q, Blob *r) override { *r = *q; return grpc::Status::OK; }
-  grpc::Status Sink(grpc::ServerContext *, const Blob *q, Length *r) override { r->set_n(q->d().size()); return grpc::Status::OK; }
-  grpc::Status EchoItems(grpc::ServerContext *, const Items *q, Items *r) override { *r = *q; return grpc::Status::OK; }
+  grpc::Status Add(grpc::ServerContext *, const AddRequest *q, AddReply *r) override {
+    r->set_r(q->a() + q->b());
+    return grpc::Status::OK;
+  }
+  grpc::Status Echo(grpc::ServerContext *, const Blob *q, Blob *r) override {
+    *r = *q;
+    return grpc::Status::OK;
+  }
+  grpc::Status Sink(grpc::ServerContext *, const Blob *q, Length *r) override {
+    r->set_n(q->d().size());
+    return grpc::Status::OK;
+  }
+  grpc::Status EchoItems(grpc::ServerContext *, const Items *q, Items *r) override {
+    *r = *q;
+    return grpc::Status::OK;
+  }
   grpc::Status Stream(grpc::ServerContext *, grpc::ServerReaderWriter<AddReply, AddRequest> *s) override {
     AddRequest q;
     AddReply r;
@@ -48,8 +60,10 @@ static int serve(const std::string &address, bool callback) {
   b.AddListeningPort(address, grpc::InsecureServerCredentials());
   Far far;
   CallbackFar callback_far;
-  if (callback) b.RegisterService(&callback_far);
-  else b.RegisterService(&far);
+  if (callback)
+    b.RegisterService(&callback_far);
+  else
+    b.RegisterService(&far);
   auto s = b.BuildAndStart();
   if (write(3, "r", 1) != 1) return 1;
   close(3);
@@ -57,7 +71,9 @@ static int serve(const std::string &address, bool callback) {
   return 0;
 }
 
-static void ok(const grpc::Status &s) { if (!s.ok()) DIE("gRPC: %s", s.error_message().c_str()); }
+static void ok(const grpc::Status &s) {
+  if (!s.ok()) DIE("gRPC: %s", s.error_message().c_str());
+}
 
 struct Server { // a far process that may not listen yet
   pid_t pid;
@@ -177,7 +193,8 @@ static void outstanding(double seconds) {
   reader.join();
   double stream = double(got) / (double(now_ns() - start) / 1e9);
   ok(s->Finish());
-  printf("{\"calls_s\": %.0f, \"n\": %ld, \"in_flight\": %d, \"stream_s\": %.0f}\n", unary, long(done), IN_FLIGHT, stream);
+  printf("{\"calls_s\": %.0f, \"n\": %ld, \"in_flight\": %d, \"stream_s\": %.0f}\n", unary, long(done), IN_FLIGHT,
+         stream);
 }
 
 static void records(Client &client, double seconds) {
@@ -208,7 +225,14 @@ int main(int argc, char **argv) {
     outstanding(seconds);
   } else if (workload == "spawn") {
     pid_t pid = 0;
-    spawns(seconds, [&] { Server s; pid = s.pid; Client(s.wait().address).add(); }, [&] { end_process(pid); });
+    spawns(
+        seconds,
+        [&] {
+          Server s;
+          pid = s.pid;
+          Client(s.wait().address).add();
+        },
+        [&] { end_process(pid); });
   } else if (workload == "fifty") {
     uint64_t start = now_ns();
     std::vector<Server> servers(NODES);
@@ -224,19 +248,33 @@ int main(int argc, char **argv) {
     Server server;
     Client client(server.wait().address);
     client.add();
-    if (workload == "records") records(client, seconds);
-    else if (workload == "hold") bench_pause("hold");
+    if (workload == "records")
+      records(client, seconds);
+    else if (workload == "hold")
+      bench_pause("hold");
     else if (workload == "bytes") {
       fill(client);
       Blob out;
-      bytes(seconds, [&] { client.echo(&out); }, [&] { if (client.blob.d() != out.d()) DIE("the bytes came back changed"); });
+      bytes(
+          seconds, [&] { client.echo(&out); },
+          [&] {
+            if (client.blob.d() != out.d()) DIE("the bytes came back changed");
+          });
     } else if (workload == "mixed" || workload == "mixed-back") {
       bool back = workload == "mixed-back";
       Server other;
       Client bulk(other.wait().address);
       fill(bulk);
       Blob out;
-      mixed(seconds, [&] { client.add(); }, [&] { if (back) bulk.echo(&out); else bulk.sink(); }, back ? 2 : 1);
+      mixed(
+          seconds, [&] { client.add(); },
+          [&] {
+            if (back)
+              bulk.echo(&out);
+            else
+              bulk.sink();
+          },
+          back ? 2 : 1);
     } else if (!calls(workload.c_str(), seconds, [&] { client.add(); }))
       bench_unsupported(workload.c_str());
   }

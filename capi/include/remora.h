@@ -140,7 +140,8 @@ REMORA_API REMORA_NEW remora_value *remora_str(const char *text);
 /* Copies. */
 REMORA_API REMORA_NEW remora_value *remora_bytes(const void *data, size_t length);
 /* Does not copy: data must stay as it is until destroy(owner) is called, once, possibly on another thread. destroy may be NULL. */
-REMORA_API REMORA_NEW remora_value *remora_bytes_view(const void *data, size_t length, void (*destroy)(void *owner), void *owner);
+REMORA_API REMORA_NEW remora_value *remora_bytes_view(const void *data, size_t length, void (*destroy)(void *owner),
+                                                      void *owner);
 REMORA_API REMORA_NEW remora_value *remora_list(void);
 REMORA_API REMORA_NEW remora_value *remora_tuple(void);
 REMORA_API REMORA_NEW remora_value *remora_map(void);
@@ -158,9 +159,9 @@ REMORA_API int remora_set(remora_value *map, const char *key, remora_value *item
 REMORA_API int remora_set_keywords(remora_value *args, remora_value *keywords);
 
 REMORA_API remora_kind remora_value_kind(const remora_value *v);
-REMORA_API int remora_as_bool(const remora_value *v);       /* 0 unless REMORA_BOOL that is true */
-REMORA_API int64_t remora_as_int(const remora_value *v);    /* 0 unless REMORA_INT (or REMORA_BOOL) */
-REMORA_API double remora_as_float(const remora_value *v);   /* REMORA_FLOAT or REMORA_INT, else 0 */
+REMORA_API int remora_as_bool(const remora_value *v);     /* 0 unless REMORA_BOOL that is true */
+REMORA_API int64_t remora_as_int(const remora_value *v);  /* 0 unless REMORA_INT (or REMORA_BOOL) */
+REMORA_API double remora_as_float(const remora_value *v); /* REMORA_FLOAT or REMORA_INT, else 0 */
 /* REMORA_TEXT, REMORA_BYTES, REMORA_BIGINT: the bytes (NUL-terminated for text and bigint), *borrowed*; else NULL. length may be NULL. */
 REMORA_API const char *remora_as_text(const remora_value *v, size_t *length);
 /* Elements of a list or tuple, pairs of a map, else 0. */
@@ -212,7 +213,8 @@ REMORA_API remora_options *remora_options_free(remora_options *opts);
  * ssh; NULL with the options hops or command. opts may be NULL; it is not kept. */
 REMORA_API REMORA_NEW remora_conn *remora_connect(const char *spec, const remora_options *opts, remora_error **err);
 /* Starts to connect. *new*: a future whose value is null and whose connection is remora_future_conn(). */
-REMORA_API REMORA_NEW remora_future *remora_connect_start(const char *spec, const remora_options *opts, remora_error **err);
+REMORA_API REMORA_NEW remora_future *remora_connect_start(const char *spec, const remora_options *opts,
+                                                          remora_error **err);
 REMORA_API REMORA_NEW remora_conn *remora_future_conn(remora_future *future); /* *new*, or NULL */
 /* Fails every waiting call with REMORA_E_LOST, sends what was queued for at most a second, ends the far process. Returns at once. */
 REMORA_API void remora_conn_close(remora_conn *conn);
@@ -235,13 +237,14 @@ REMORA_API remora_conn *remora_conn_ref(remora_conn *conn);
 REMORA_API remora_conn *remora_conn_unref(remora_conn *conn);
 
 /* Gives the far sides of all connections a module that is in no file. Replaces an earlier one of that name. 0 or -1. */
-REMORA_API int remora_module_add(const char *language, const char *name, int is_package, const char *path, const char *source,
-                                 size_t length, remora_error **err);
+REMORA_API int remora_module_add(const char *language, const char *name, int is_package, const char *path,
+                                 const char *source, size_t length, remora_error **err);
 
 /* --------------------------------------------------------------------------------------------------------------- proxies */
 
 /* Makes an object of the far class `name` ("pkg.mod.Class" or "pkg.mod:Class.Inner"). args: a list, or NULL for none. *new*. */
-REMORA_API REMORA_NEW remora_proxy *remora_new_on(remora_conn *conn, const char *name, const remora_value *args, remora_error **err);
+REMORA_API REMORA_NEW remora_proxy *remora_new_on(remora_conn *conn, const char *name, const remora_value *args,
+                                                  remora_error **err);
 /* A far function (or anything that a name leads to). *new*; NULL with *err untouched when there is no such thing. */
 REMORA_API REMORA_NEW remora_proxy *remora_can_on(remora_conn *conn, const char *name, remora_error **err);
 /* The far side's root, whose methods are those of docs/protocol.md 5.2 and further ones of the node. *new*. */
@@ -261,16 +264,19 @@ REMORA_API remora_proxy *remora_proxy_unref(remora_proxy *proxy);
 
 /* Calls and waits. method NULL or "": the thing itself. args: a list, or NULL for none. *new*. Incoming calls for the default queue that belong to this
  * call (and, as that queue has no dispatcher, any other) run meanwhile on this thread. */
-REMORA_API REMORA_NEW remora_value *remora_call(remora_proxy *proxy, const char *method, const remora_value *args, remora_error **err);
+REMORA_API REMORA_NEW remora_value *remora_call(remora_proxy *proxy, const char *method, const remora_value *args,
+                                                remora_error **err);
 /* Sends the call and returns. *new*. Waits only when the connection's credit is used up (see REMORA_NOWAIT). */
-REMORA_API REMORA_NEW remora_future *remora_start(remora_proxy *proxy, const char *method, const remora_value *args, remora_error **err);
+REMORA_API REMORA_NEW remora_future *remora_start(remora_proxy *proxy, const char *method, const remora_value *args,
+                                                  remora_error **err);
 
-#define REMORA_ONEWAY 1u /* no answer is wanted; the future is ready at once */
-#define REMORA_NOWAIT 2u /* REMORA_E_OVERLOADED instead of waiting for credit */
+#define REMORA_ONEWAY 1u  /* no answer is wanted; the future is ready at once */
+#define REMORA_NOWAIT 2u  /* REMORA_E_OVERLOADED instead of waiting for credit */
 #define REMORA_AWAITED 4u /* this thread waits for it next: what is called back meanwhile is left to that wait */
 /* remora_start with everything. timeout_ms: the call fails with REMORA_E_TIMEOUT after that; travels with the call. */
-REMORA_API REMORA_NEW remora_future *remora_start_with(remora_proxy *proxy, const char *method, const remora_value *args,
-                                                       int64_t timeout_ms, unsigned flags, remora_error **err);
+REMORA_API REMORA_NEW remora_future *remora_start_with(remora_proxy *proxy, const char *method,
+                                                       const remora_value *args, int64_t timeout_ms, unsigned flags,
+                                                       remora_error **err);
 
 typedef enum remora_state { REMORA_PENDING = 0, REMORA_DONE, REMORA_FAILED, REMORA_WAS_CANCELLED } remora_state;
 /* Looks, without waiting, whether something has arrived. */
@@ -285,8 +291,9 @@ REMORA_API REMORA_NEW remora_value *remora_future_result(remora_future *future, 
 REMORA_API int remora_cancel(remora_future *future);
 /* When the future is ready, an event REMORA_EVENT_READY goes to the queue (default queue if NULL); remora_serve runs fn(future,
  * userdata), a language pulls the event. destroy(userdata) is called once, afterwards or when it never comes. Any number of times. 0 or -1. */
-REMORA_API int remora_then(remora_future *future, remora_queue *queue, void (*fn)(remora_future *future, void *userdata),
-                           void *userdata, void (*destroy)(void *userdata), remora_error **err);
+REMORA_API int remora_then(remora_future *future, remora_queue *queue,
+                           void (*fn)(remora_future *future, void *userdata), void *userdata,
+                           void (*destroy)(void *userdata), remora_error **err);
 REMORA_API remora_future *remora_future_ref(remora_future *future);
 /* The last reference of a pending future goes: nobody waits for the result; it is thrown away when it comes. */
 REMORA_API remora_future *remora_future_unref(remora_future *future);
@@ -306,7 +313,8 @@ typedef struct remora_class {
 REMORA_API REMORA_NEW remora_object *remora_export(remora_queue *queue, const remora_class *cls, void *userdata,
                                                    void (*destroy)(void *userdata));
 /* The living object made of the same class and userdata for this queue; *new*; NULL if there is none. The same object has one identity over there. */
-REMORA_API REMORA_NEW remora_object *remora_export_find(remora_queue *queue, const remora_class *cls, const void *userdata);
+REMORA_API REMORA_NEW remora_object *remora_export_find(remora_queue *queue, const remora_class *cls,
+                                                        const void *userdata);
 REMORA_API void *remora_object_userdata(const remora_object *object);
 REMORA_API const remora_class *remora_object_class(const remora_object *object);
 REMORA_API remora_queue *remora_object_queue(const remora_object *object); /* *borrowed* */
@@ -343,14 +351,14 @@ REMORA_API int remora_serve(remora_queue *queue, int64_t ms);
 REMORA_API int remora_queue_reap(remora_queue *queue);
 
 REMORA_API remora_event_kind remora_event_type(const remora_event *event);
-REMORA_API remora_conn *remora_event_conn(const remora_event *event);       /* *borrowed*; may be NULL */
-REMORA_API remora_object *remora_event_object(const remora_event *event);   /* CALL; *borrowed* */
-REMORA_API const char *remora_event_method(const remora_event *event);      /* CALL; *borrowed* */
+REMORA_API remora_conn *remora_event_conn(const remora_event *event);     /* *borrowed*; may be NULL */
+REMORA_API remora_object *remora_event_object(const remora_event *event); /* CALL; *borrowed* */
+REMORA_API const char *remora_event_method(const remora_event *event);    /* CALL; *borrowed* */
 /* CALL: the argument list; *borrowed*; NULL with an error when it cannot be decoded (the event is then answered). */
 REMORA_API const remora_value *remora_event_args(remora_event *event, remora_error **err);
-REMORA_API remora_future *remora_event_future(const remora_event *event);   /* READY; *borrowed* */
-REMORA_API void *remora_event_userdata(const remora_event *event);          /* READY: of remora_then; CALL: of the object */
-REMORA_API int remora_event_stream(const remora_event *event);              /* OUTPUT: 1 or 2 */
+REMORA_API remora_future *remora_event_future(const remora_event *event); /* READY; *borrowed* */
+REMORA_API void *remora_event_userdata(const remora_event *event); /* READY: of remora_then; CALL: of the object */
+REMORA_API int remora_event_stream(const remora_event *event);     /* OUTPUT: 1 or 2 */
 REMORA_API const char *remora_event_data(const remora_event *event, size_t *length); /* OUTPUT; *borrowed* */
 /* From here to the answer, calls that this thread makes descend from the event's call. */
 REMORA_API void remora_event_enter(remora_event *event);
@@ -369,8 +377,8 @@ REMORA_API remora_event *remora_event_free(remora_event *event);
 /* ---------------------------------------------------------------------------------- for bindings: waiting in two steps */
 
 typedef enum remora_wait {
-  REMORA_WAIT_READY = 0,   /* the future is ready */
-  REMORA_WAIT_EVENT,       /* remora_take has something that must run first */
+  REMORA_WAIT_READY = 0, /* the future is ready */
+  REMORA_WAIT_EVENT,     /* remora_take has something that must run first */
   REMORA_WAIT_TIMEOUT,
   REMORA_WAIT_INTERRUPTED, /* a signal came: let the language handle it, then wait again */
   REMORA_WAIT_AGAIN        /* remora_spin only: nothing yet, sleep with remora_wait_for */

@@ -59,7 +59,8 @@ int call_send(remora_conn *c, frame *head, const char *method, codec_out *out, r
   uint8_t *ids = rows + out->nrefs * 16;
   int rc = 0;
   size_t done = 0;
-  if (out->nrefs > FRAME_MAX_REFS) rc = error_set(err, REMORA_E_VALUE, "more than %u references in one message", FRAME_MAX_REFS);
+  if (out->nrefs > FRAME_MAX_REFS)
+    rc = error_set(err, REMORA_E_VALUE, "more than %u references in one message", FRAME_MAX_REFS);
   for (; rc == 0 && done < out->nrefs; done++) {
     uint64_t id;
     rc = call_row(c, out->refs[done], rows + done * 16, &id, err);
@@ -74,7 +75,8 @@ int call_send(remora_conn *c, frame *head, const char *method, codec_out *out, r
       total += length + 4;
     }
     if (total + out->nrefs * 16 + 8 > c->session.max_message)
-      rc = error_set(err, REMORA_E_VALUE, "a message of %llu bytes is longer than the connection's limit of %u (option max_message)",
+      rc = error_set(err, REMORA_E_VALUE,
+                     "a message of %llu bytes is longer than the connection's limit of %u (option max_message)",
                      (unsigned long long)total, c->session.max_message);
     else if (session_send(&c->session, head, method, out, rows) != 0)
       rc = error_set(err, REMORA_E_NOMEM, NULL);
@@ -115,7 +117,8 @@ static int call_wait_credit(remora_conn *c, uint64_t cost, uint64_t until, unsig
     hub_lock(h);
     if (h->stopping) break;
     if (r == REMORA_WAIT_INTERRUPTED) return error_set(err, REMORA_E_INTERRUPTED, NULL);
-    if (r == REMORA_WAIT_TIMEOUT) return error_set(err, REMORA_E_TIMEOUT, "no answer within the call's time limit: it could not even be sent");
+    if (r == REMORA_WAIT_TIMEOUT)
+      return error_set(err, REMORA_E_TIMEOUT, "no answer within the call's time limit: it could not even be sent");
   }
   return 0;
 }
@@ -220,7 +223,8 @@ void call_credit_back(remora_conn *c, size_t bytes_used) {
 }
 
 /* A call of the root that yields a reference. */
-static remora_value *call_root(remora_conn *c, const char *method, const char *name, const remora_value *args, remora_error **err) {
+static remora_value *call_root(remora_conn *c, const char *method, const char *name, const remora_value *args,
+                               remora_error **err) {
   if (!name || !*name) return error_set(err, REMORA_E_INVALID, "the name of a class or function is missing"), NULL;
   remora_proxy *root = remora_conn_root(c, err);
   remora_value *all = root ? remora_list() : NULL;
@@ -323,7 +327,8 @@ remora_value *call_decode(message *m, remora_error **err) {
   return v;
 }
 
-static int call_answer_kind(remora_conn *c, const message *m, uint8_t kind, const remora_value *value, remora_error **err) {
+static int call_answer_kind(remora_conn *c, const message *m, uint8_t kind, const remora_value *value,
+                            remora_error **err) {
   hub *h = c->hub;
   if (m->head.flags & FRAME_ONEWAY || h != hub_current) return 0;
   char inline_buffer[512];

@@ -23,8 +23,7 @@ static const struct carrier_node {
 
 static const struct carrier_node *carrier_find_node(const char *name) {
   for (size_t i = 0; i < sizeof carrier_nodes / sizeof *carrier_nodes; i++)
-    if (strcmp(carrier_nodes[i].node, name) == 0)
-      return &carrier_nodes[i];
+    if (strcmp(carrier_nodes[i].node, name) == 0) return &carrier_nodes[i];
   return NULL;
 }
 
@@ -38,8 +37,7 @@ static int carrier_interpreter(spec_words *words, const struct carrier_node *nod
     return error_set(err, REMORA_E_INVALID, "%s: a quote is not closed", node->variable);
   if (!words->failed && words->count && (!*words->items[0] || *words->items[0] == '-'))
     return error_set(err, REMORA_E_INVALID, "%s: does not begin with a program", node->variable);
-  if (!words->count)
-    spec_words_add(words, node->program);
+  if (!words->count) spec_words_add(words, node->program);
   return 0;
 }
 
@@ -50,8 +48,7 @@ static char *carrier_ssh_target(const spec_hop *hop, bool jump) {
   bool brackets = jump && strchr(hop->host, ':');
   const char *user = hop->user ? hop->user : "", *at = hop->user ? "@" : "";
   char port[16] = "", *text;
-  if (jump && hop->port)
-    snprintf(port, sizeof port, ":%d", hop->port);
+  if (jump && hop->port) snprintf(port, sizeof port, ":%d", hop->port);
   if (asprintf(&text, "%s%s%s%s%s%s", user, at, brackets ? "[" : "", hop->host, brackets ? "]" : "", port) < 0)
     return NULL;
   return text;
@@ -69,11 +66,9 @@ static void carrier_wrap_ssh(spec_words *words, const spec_hop *const *hops, siz
     spec_words_add(&ssh, "ssh");
   /* The first -o of a kind wins, so the user's options stand before ours; of -T and -t the last wins, so -T is certain.
    * ssh refuses a command beside a RemoteCommand in the user's configuration. */
-  if (near)
-    spec_words_add_value(&ssh, opts->ssh_options);
+  if (near) spec_words_add_value(&ssh, opts->ssh_options);
   static const char *const fixed[] = {"-o", "BatchMode=yes", "-o", "RemoteCommand=none", "-T", "-e", "none"};
-  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-    spec_words_add(&ssh, fixed[i]);
+  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) spec_words_add(&ssh, fixed[i]);
   if (last->port) {
     char port[16];
     snprintf(port, sizeof port, "%d", last->port);
@@ -90,8 +85,7 @@ static void carrier_wrap_ssh(spec_words *words, const spec_hop *const *hops, siz
       ssh.failed |= !target;
       free(target);
     }
-    if (!f || fclose(f))
-      ssh.failed = true;
+    if (!f || fclose(f)) ssh.failed = true;
     spec_words_add(&ssh, "-J");
     spec_words_take(&ssh, jumps);
   }
@@ -113,16 +107,14 @@ static void carrier_wrap_sudo(spec_words *words, const spec_hop *hop, const remo
   else
     spec_words_add(&sudo, "sudo");
   const char *const fixed[] = {"-n", "-H", "-u", hop->user, "--"};
-  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-    spec_words_add(&sudo, fixed[i]);
+  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) spec_words_add(&sudo, fixed[i]);
   spec_words_move(&sudo, words);
   *words = sudo;
 }
 
 static void carrier_wrap_command(spec_words *words, const spec_hop *hop) {
   spec_words command = {0};
-  for (size_t i = 0; i < hop->command.count; i++)
-    spec_words_add(&command, hop->command.items[i]);
+  for (size_t i = 0; i < hop->command.count; i++) spec_words_add(&command, hop->command.items[i]);
   spec_words_move(&command, words);
   *words = command;
 }
@@ -133,15 +125,12 @@ static void carrier_wrap_place(spec_words *words, const remora_options *opts) {
   if (opts->cwd) {
     char *dir = NULL;
     /* "./" keeps cd from taking a name for an option, for "-" or for something to look for in CDPATH. */
-    if (asprintf(&dir, "%s%s", *opts->cwd == '/' ? "" : "./", opts->cwd) < 0)
-      dir = NULL;
+    if (asprintf(&dir, "%s%s", *opts->cwd == '/' ? "" : "./", opts->cwd) < 0) dir = NULL;
     static const char *const shell[] = {"sh", "-c", "cd \"$1\" && shift && exec \"$@\"", "sh"};
-    for (size_t i = 0; i < sizeof shell / sizeof *shell; i++)
-      spec_words_add(&place, shell[i]);
+    for (size_t i = 0; i < sizeof shell / sizeof *shell; i++) spec_words_add(&place, shell[i]);
     spec_words_take(&place, dir);
   }
-  if (remora_length(opts->env))
-    spec_words_add(&place, "env");
+  if (remora_length(opts->env)) spec_words_add(&place, "env");
   for (size_t i = 0; i < remora_length(opts->env); i++) {
     char *pair = NULL;
     if (asprintf(&pair, "%s=%s", remora_as_text(remora_key_at(opts->env, i), NULL),
@@ -159,8 +148,7 @@ static void carrier_wrap_place(spec_words *words, const remora_options *opts) {
 static void carrier_setenv(spec_words *envp, const char *name, const char *value) {
   char *pair = NULL;
   size_t length = strlen(name);
-  if (asprintf(&pair, "%s=%s", name, value) < 0)
-    pair = NULL;
+  if (asprintf(&pair, "%s=%s", name, value) < 0) pair = NULL;
   for (size_t i = 0; i < envp->count && pair; i++) {
     if (strncmp(envp->items[i], name, length) == 0 && envp->items[i][length] == '=') {
       free(envp->items[i]);
@@ -176,12 +164,9 @@ static void carrier_environment(spec_words *envp, const carrier *c, const remora
   /* Batch mode does not reach the ssh that -J starts for the hosts between, and that one would open a window to ask. */
   bool ask = c->has_ssh && !getenv("SSH_ASKPASS_REQUIRE");
   size_t count = c->local_child ? remora_length(opts->env) : 0;
-  if (!ask && !count)
-    return;
-  for (char **item = environ; item && *item; item++)
-    spec_words_add(envp, *item);
-  if (ask)
-    carrier_setenv(envp, "SSH_ASKPASS_REQUIRE", "never");
+  if (!ask && !count) return;
+  for (char **item = environ; item && *item; item++) spec_words_add(envp, *item);
+  if (ask) carrier_setenv(envp, "SSH_ASKPASS_REQUIRE", "never");
   for (size_t i = 0; i < count; i++)
     carrier_setenv(envp, remora_as_text(remora_key_at(opts->env, i), NULL),
                    remora_as_text(remora_at(opts->env, i), NULL));
@@ -192,10 +177,8 @@ static char *carrier_name(const spec_chain *chain) {
   char *name = NULL;
   size_t length;
   FILE *f = open_memstream(&name, &length);
-  for (size_t i = 0; f && i < chain->count; i++)
-    fprintf(f, "%s%s", i ? " > " : "", chain->hops[i].name);
-  if (f && fclose(f) == 0)
-    return name;
+  for (size_t i = 0; f && i < chain->count; i++) fprintf(f, "%s%s", i ? " > " : "", chain->hops[i].name);
+  if (f && fclose(f) == 0) return name;
   free(name);
   return NULL;
 }
@@ -203,14 +186,12 @@ static char *carrier_name(const spec_chain *chain) {
 /* Wraps the far command into the hops from the last to the first; `hops` holds no dashes. */
 static void carrier_wrap(spec_words *words, const spec_hop *const *hops, size_t count, const remora_options *opts) {
   size_t first_ssh = 0;
-  while (first_ssh < count && hops[first_ssh]->type != CARRIER_SSH)
-    first_ssh++;
+  while (first_ssh < count && hops[first_ssh]->type != CARRIER_SSH) first_ssh++;
   for (size_t end = count; end > 0;) {
     const spec_hop *hop = hops[end - 1];
     size_t start = end - 1;
     if (hop->type == CARRIER_SSH) {
-      while (start > 0 && hops[start - 1]->type == CARRIER_SSH)
-        start--;
+      while (start > 0 && hops[start - 1]->type == CARRIER_SSH) start--;
       carrier_wrap_ssh(words, hops + start, end - start, start == first_ssh, opts);
     } else if (hop->type == CARRIER_SUDO) {
       carrier_wrap_sudo(words, hop, opts);
@@ -226,11 +207,9 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const struct 
   spec_words words = {0}, envp = {0};
   const spec_hop **hops = calloc(chain->count, sizeof *hops);
   size_t count = 0;
-  if (!hops)
-    return error_set(err, REMORA_E_NOMEM, NULL);
+  if (!hops) return error_set(err, REMORA_E_NOMEM, NULL);
   for (size_t i = 0; i < chain->count; i++) {
-    if (chain->hops[i].type != CARRIER_CHILD)
-      hops[count++] = &chain->hops[i];
+    if (chain->hops[i].type != CARRIER_CHILD) hops[count++] = &chain->hops[i];
     c->has_ssh |= chain->hops[i].type == CARRIER_SSH;
     c->has_sudo |= chain->hops[i].type == CARRIER_SUDO;
   }
@@ -269,8 +248,7 @@ int carrier_plan(carrier *c, const char *spec, const remora_options *opts, const
   static const remora_options none = {0};
   spec_chain chain;
   *c = (carrier){0};
-  if (!opts)
-    opts = &none;
+  if (!opts) opts = &none;
   const char *name = opts->node ? opts->node : "python";
   const struct carrier_node *node = carrier_find_node(name);
   if (!node) {
@@ -279,18 +257,15 @@ int carrier_plan(carrier *c, const char *spec, const remora_options *opts, const
     free(shown);
     return -1;
   }
-  if (options_check(opts, err) || spec_chain_make(&chain, spec, opts, err))
-    return -1;
+  if (options_check(opts, err) || spec_chain_make(&chain, spec, opts, err)) return -1;
   int rc = carrier_plan_chain(c, &chain, node, opts, stub, err);
   spec_chain_clear(&chain);
-  if (rc)
-    carrier_clear(c);
+  if (rc) carrier_clear(c);
   return rc;
 }
 
 static void carrier_free_words(char **words) {
-  for (char **word = words; word && *word; word++)
-    free(*word);
+  for (char **word = words; word && *word; word++) free(*word);
   free(words);
 }
 
@@ -364,16 +339,14 @@ static const struct carrier_hint *carrier_find_hint(const carrier *c, const char
     bool fits = hint->from == 'h'   ? c->has_ssh && (code == 255 || code < 0)
                 : hint->from == 's' ? c->has_sudo && (code == 1 || code < 0)
                                     : code != 0 && code != 126 && code != 127;
-    if (fits && strstr(text, hint->text))
-      return hint;
+    if (fits && strstr(text, hint->text)) return hint;
   }
   return NULL;
 }
 
 static bool carrier_line_starts(const char *text, const char *prefix) {
   for (const char *p = strstr(text, prefix); p; p = strstr(p + 1, prefix))
-    if (p == text || p[-1] == '\n')
-      return true;
+    if (p == text || p[-1] == '\n') return true;
   return false;
 }
 
@@ -417,19 +390,16 @@ static const char *carrier_judge(const carrier *c, const char *text, int status,
 static char *carrier_last_lines(const char *tail, size_t length) {
   size_t start = length;
   for (int lines = 0; start > 0 && length - start < 2000; start--)
-    if (tail[start - 1] == '\n' && start < length && tail[start] != '\n' && ++lines == 10)
-      break;
+    if (tail[start - 1] == '\n' && start < length && tail[start] != '\n' && ++lines == 10) break;
   char *text = NULL;
   size_t size;
   FILE *f = open_memstream(&text, &size);
-  if (!f)
-    return NULL;
+  if (!f) return NULL;
   bool first = true;
   for (const char *p = tail + start, *end = tail + length; p < end;) {
     const char *stop = memchr(p, '\n', (size_t)(end - p)), *next = stop ? stop + 1 : end;
     stop = stop ? stop : end;
-    while (stop > p && (stop[-1] == '\r' || stop[-1] == ' '))
-      stop--;
+    while (stop > p && (stop[-1] == '\r' || stop[-1] == ' ')) stop--;
     char *line = stop > p ? spec_harmless(p, (size_t)(stop - p)) : NULL;
     if (line) {
       fprintf(f, "%s%s", first ? "" : " | ", line);
@@ -438,8 +408,7 @@ static char *carrier_last_lines(const char *tail, size_t length) {
     free(line);
     p = next;
   }
-  if (fclose(f) == 0)
-    return text;
+  if (fclose(f) == 0) return text;
   free(text);
   return NULL;
 }
@@ -452,11 +421,9 @@ void carrier_explain(const carrier *c, const char *tail, size_t tail_length, int
   char *text = malloc(tail_length + 1), *lines = tail_length ? carrier_last_lines(tail, tail_length) : NULL;
   for (size_t i = 0; text && i < tail_length; i++) {
     text[i] = tail[i];
-    if (!text[i])
-      text[i] = ' ';
+    if (!text[i]) text[i] = ' ';
   }
-  if (text)
-    text[tail_length] = '\0';
+  if (text) text[tail_length] = '\0';
   const char *stage = carrier_judge(c, text ? text : "", status, status_known, room, sizeof room, &why);
   if (!status_known)
     snprintf(ended, sizeof ended, "exit status unknown");

@@ -9,8 +9,8 @@
 
 /* What remora_options holds; also what the hub reads at connect. Strings and lists are owned. */
 struct remora_options {
-  char *node;                                    /* "python" */
-  int64_t timeout, heartbeat, dead_after;        /* ms */
+  char *node;                             /* "python" */
+  int64_t timeout, heartbeat, dead_after; /* ms */
   int64_t max_message;
   remora_value *interpreter, *env, *command, *hops, *ssh, *ssh_options, *sudo, *modules, *roots; /* NULL: not set */
   char *cwd, *language;
@@ -30,11 +30,11 @@ typedef struct carrier {
   bool local_child;       /* the far process is our own child: pidfd and /proc tell about it */
   bool has_ssh;           /* somewhere in the chain */
   bool has_sudo;
-  char *name;             /* for messages: "deploy@web1", "-", "bastion > web1 > root@" */
-  char *interpreter;      /* for messages: "python3", "nice -n 10 python3" */
-  char **argv;            /* NULL-terminated; what is started here */
-  char **envp;            /* NULL: ours */
-  char *cwd;              /* NULL: ours; only for a local child, else it is inside argv */
+  char *name;        /* for messages: "deploy@web1", "-", "bastion > web1 > root@" */
+  char *interpreter; /* for messages: "python3", "nice -n 10 python3" */
+  char **argv;       /* NULL-terminated; what is started here */
+  char **envp;       /* NULL: ours */
+  char *cwd;         /* NULL: ours; only for a local child, else it is inside argv */
 } carrier;
 
 /* Makes the plan. stub is the text for `python3 -c`, which arrives unchanged whatever it holds. 0, or -1 with REMORA_E_INVALID for a spec
@@ -47,9 +47,9 @@ void carrier_clear(carrier *c);
 /* A started program. Descriptors are close-on-exec, non-blocking, ours; -1 when closed. */
 typedef struct spawned {
   pid_t pid;
-  int pidfd; /* -1 where the kernel has none */
-  int to;    /* its standard input */
-  int from;  /* its standard output */
+  int pidfd;  /* -1 where the kernel has none */
+  int to;     /* its standard input */
+  int from;   /* its standard output */
   int errors; /* its standard error */
 } spawned;
 
@@ -60,6 +60,7 @@ int carrier_reap(const spawned *s, int *status);
 /* What /proc says of the process: its state letter ('R', 'S', 'D', 'T', 'Z', ...; 0 when gone or unknown) and its CPU time in clock ticks. */
 char carrier_look(pid_t pid, uint64_t *cpu_ticks);
 /* Which stage failed and what to tell the user, from what was printed on standard error (tail) and the wait status (-1 unknown). Makes *err: stage "transport", "auth" or "bootstrap". */
-void carrier_explain(const carrier *c, const char *tail, size_t tail_length, int status, bool status_known, remora_error **err);
+void carrier_explain(const carrier *c, const char *tail, size_t tail_length, int status, bool status_known,
+                     remora_error **err);
 
 #endif

@@ -14,10 +14,10 @@ typedef struct codec_out {
   char *body; /* malloc'd; or inline_buffer, as long as that is large enough */
   size_t length;
   size_t room;
-  char *inline_buffer;      /* a caller's buffer of `room` bytes, used until it is too small; never freed */
-  bool arguments;           /* set by the caller: v is an argument list; errors then say "argument 2", else "element 2" */
-  bool plain;               /* the body holds no tag */
-  remora_value **refs;      /* references in the order of their rows; each holds a reference */
+  char *inline_buffer; /* a caller's buffer of `room` bytes, used until it is too small; never freed */
+  bool arguments;      /* set by the caller: v is an argument list; errors then say "argument 2", else "element 2" */
+  bool plain;          /* the body holds no tag */
+  remora_value **refs; /* references in the order of their rows; each holds a reference */
   size_t nrefs, refs_room;
   codec_raw *raws;
   size_t nraws, raws_room;
@@ -33,7 +33,7 @@ typedef struct codec_in {
   const char *const *raws; /* attachments inside the message's memory */
   const uint32_t *raw_lengths;
   size_t nraws;
-  void (*retain)(void *message); /* called once for every value that points into the message's memory... */
+  void (*retain)(void *message);  /* called once for every value that points into the message's memory... */
   void (*release)(void *message); /* ...and when that value goes */
   void *message;
 } codec_in;

@@ -28,8 +28,7 @@ locale_t codec_json_locale(void) {
 static bool json_has_surrogates(const char *text, size_t length) {
   const char *end = text + length;
   while ((text = memchr(text, 0xed, (size_t)(end - text)))) {
-    if ((unsigned char)text[1] >= 0xa0)
-      return true;
+    if ((unsigned char)text[1] >= 0xa0) return true;
     text++;
   }
   return false;
@@ -55,8 +54,7 @@ static int json_no_memory(struct json_out *w) { return error_set(w->err, REMORA_
 /* Room for n more bytes at the end of the body, or NULL. */
 static char *json_reserve(struct json_out *w, size_t n) {
   codec_out *out = w->out;
-  if (out->room - out->length >= n)
-    return out->body + out->length;
+  if (out->room - out->length >= n) return out->body + out->length;
   size_t room = out->room < 128 ? 256 : out->room * 2;
   if (n > SIZE_MAX / 4 || out->length > SIZE_MAX / 4)
     room = 0;
@@ -68,8 +66,7 @@ static char *json_reserve(struct json_out *w, size_t n) {
     json_no_memory(w);
     return NULL;
   }
-  if (is_inline && out->length)
-    memcpy(body, out->body, out->length);
+  if (is_inline && out->length) memcpy(body, out->body, out->length);
   out->body = body;
   out->room = room;
   return body + out->length;
@@ -77,8 +74,7 @@ static char *json_reserve(struct json_out *w, size_t n) {
 
 static int json_put(struct json_out *w, const char *text, size_t length) {
   char *to = json_reserve(w, length);
-  if (!to)
-    return -1;
+  if (!to) return -1;
   memcpy(to, text, length);
   w->out->length += length;
   return 0;
@@ -88,8 +84,7 @@ static int json_put(struct json_out *w, const char *text, size_t length) {
 
 static int json_put_byte(struct json_out *w, char byte) {
   char *to = json_reserve(w, 1);
-  if (!to)
-    return -1;
+  if (!to) return -1;
   *to = byte;
   w->out->length++;
   return 0;
@@ -108,16 +103,14 @@ __attribute__((format(printf, 3, 4))) static void json_say(char *text, size_t si
 static int json_refuse(struct json_out *w, const struct json_place *place, const char *reason) {
   const struct json_place *places[VALUE_MAX_DEPTH + 2];
   size_t n = 0, said = 0;
-  for (; place; place = place->up)
-    places[n++] = place;
+  for (; place; place = place->up) places[n++] = place;
   char text[768] = "";
   for (size_t i = n; i-- > 0 && said < JSON_PATH_PARTS;) {
     const remora_value *in = places[i]->container;
     const size_t index = places[i]->index;
     bool root = i == n - 1;
     if (in->kind != REMORA_MAP) {
-      if (index == in->u.seq.count)
-        continue; /* the key that follows is called a keyword */
+      if (index == in->u.seq.count) continue; /* the key that follows is called a keyword */
       json_say(text, sizeof text, "%s%s %zu", said++ ? ", " : "", root && w->out->arguments ? "argument" : "element",
                index + 1);
       continue;
@@ -144,8 +137,7 @@ static char *json_digits(char *end, uint64_t number) {
   static const char pairs[] =
       "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
       "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
-  for (; number >= 100; number /= 100)
-    memcpy(end -= 2, pairs + number % 100 * 2, 2);
+  for (; number >= 100; number /= 100) memcpy(end -= 2, pairs + number % 100 * 2, 2);
   if (number >= 10)
     memcpy(end -= 2, pairs + number * 2, 2);
   else
@@ -156,8 +148,7 @@ static char *json_digits(char *end, uint64_t number) {
 static size_t json_format_int(char *to, int64_t number) {
   char digits[24], *end = digits + sizeof digits;
   char *at = json_digits(end, number < 0 ? 0 - (uint64_t)number : (uint64_t)number);
-  if (number < 0)
-    *--at = '-';
+  if (number < 0) *--at = '-';
   memcpy(to, at, (size_t)(end - at));
   return (size_t)(end - at);
 }
@@ -166,11 +157,9 @@ static size_t json_format_int(char *to, int64_t number) {
 static size_t json_format_decimal(char *to, uint64_t number, int places, bool minus) {
   char digits[JSON_NUMBER_ROOM], *end = digits + sizeof digits;
   char *at = json_digits(end, number);
-  while (end - at <= places)
-    *--at = '0';
+  while (end - at <= places) *--at = '0';
   size_t whole = (size_t)(end - at - places), n = 0;
-  if (minus)
-    to[n++] = '-';
+  if (minus) to[n++] = '-';
   memcpy(to + n, at, whole);
   n += whole;
   to[n++] = '.';
@@ -189,22 +178,18 @@ static size_t json_format_real(char *to, double real) {
     /* Few decimals, the usual case: an integer that yields this very double when divided by a power of ten. */
     for (int places = 1; places <= 22; places++) {
       double scaled = size * codec_json_power10[places];
-      if (scaled >= JSON_TWO53)
-        break;
+      if (scaled >= JSON_TWO53) break;
       uint64_t number = (uint64_t)(scaled + 0.5);
-      if ((double)number / codec_json_power10[places] == size)
-        return json_format_decimal(to, number, places, minus);
+      if ((double)number / codec_json_power10[places] == size) return json_format_decimal(to, number, places, minus);
     }
     precision = 16; /* all of fewer digits were tried */
   }
   locale_t before = uselocale(codec_json_locale());
   int n;
-  do
-    n = snprintf(to, JSON_NUMBER_ROOM, "%.*g", precision, real);
+  do n = snprintf(to, JSON_NUMBER_ROOM, "%.*g", precision, real);
   while (precision++ < 17 && strtod(to, NULL) != real);
   uselocale(before);
-  if (!strpbrk(to, ".e"))
-    n += snprintf(to + n, JSON_NUMBER_ROOM - (size_t)n, ".0");
+  if (!strpbrk(to, ".e")) n += snprintf(to + n, JSON_NUMBER_ROOM - (size_t)n, ".0");
   return (size_t)n;
 }
 
@@ -214,18 +199,15 @@ static int json_put_string(struct json_out *w, const char *text, size_t length) 
   const char *end = text + length, *at = text;
   size_t start = out->length;
   bool foreign = false;
-  if (length > SIZE_MAX / 4)
-    return json_no_memory(w);
+  if (length > SIZE_MAX / 4) return json_no_memory(w);
   char *to = json_reserve(w, length + 2);
-  if (!to)
-    return -1;
+  if (!to) return -1;
   *to++ = '"';
   for (;;) {
     const char *stop = json_run(at, end, &foreign);
     memcpy(to, at, (size_t)(stop - at));
     to += stop - at;
-    if (stop == end)
-      break;
+    if (stop == end) break;
     out->length = (size_t)(to - out->body);
     if (!(to = json_reserve(w, (size_t)(end - stop) + 6))) {
       out->length = start;
@@ -267,8 +249,7 @@ static int json_put_tag(struct json_out *w, char tag, size_t number) {
 
 /* Room for one more row of `size` bytes in a table. */
 static bool json_more_rows(struct json_out *w, void *rows, size_t *room, size_t count, size_t size) {
-  if (count < *room)
-    return true;
+  if (count < *room) return true;
   void *old, *more;
   memcpy(&old, rows, sizeof old);
   size_t next = *room ? *room * 2 : 8;
@@ -284,16 +265,14 @@ static bool json_more_rows(struct json_out *w, void *rows, size_t *room, size_t 
 
 static int json_attach(struct json_out *w, const remora_value *v, char tag) {
   codec_out *out = w->out;
-  if (!json_more_rows(w, &out->raws, &out->raws_room, out->nraws, sizeof *out->raws))
-    return -1;
+  if (!json_more_rows(w, &out->raws, &out->raws_room, out->nraws, sizeof *out->raws)) return -1;
   out->raws[out->nraws++].value = remora_value_ref((remora_value *)v);
   return json_put_tag(w, tag, out->nraws - 1);
 }
 
 static int json_refer(struct json_out *w, const remora_value *v) {
   codec_out *out = w->out;
-  if (!json_more_rows(w, &out->refs, &out->refs_room, out->nrefs, sizeof *out->refs))
-    return -1;
+  if (!json_more_rows(w, &out->refs, &out->refs_room, out->nrefs, sizeof *out->refs)) return -1;
   out->refs[out->nrefs++] = remora_value_ref((remora_value *)v);
   return json_put_tag(w, 'r', out->nrefs - 1);
 }
@@ -306,27 +285,23 @@ static int json_write_real(struct json_out *w, double real) {
                        : json_put_literal(w, "{\"~f\":\"-inf\"}");
   }
   char *to = json_reserve(w, JSON_NUMBER_ROOM);
-  if (!to)
-    return -1;
+  if (!to) return -1;
   w->out->length += json_format_real(to, real);
   return 0;
 }
 
 static int json_write_text(struct json_out *w, const remora_value *v) {
   int result = 1;
-  if (v->u.bytes.length < CODEC_LONG_TEXT)
-    result = json_put_string(w, v->u.bytes.data, v->u.bytes.length);
+  if (v->u.bytes.length < CODEC_LONG_TEXT) result = json_put_string(w, v->u.bytes.data, v->u.bytes.length);
   return result == 1 ? json_attach(w, v, 's') : result;
 }
 
 static int json_write_items(struct json_out *w, const remora_value *v, struct json_place *place, int depth) {
   size_t count = v->u.seq.count;
-  if (json_put_byte(w, '['))
-    return -1;
+  if (json_put_byte(w, '[')) return -1;
   for (size_t i = 0; i < count; i++) {
     place->index = i;
-    if ((i && json_put_byte(w, ',')) || json_write(w, v->u.seq.items[i], place, depth))
-      return -1;
+    if ((i && json_put_byte(w, ',')) || json_write(w, v->u.seq.items[i], place, depth)) return -1;
   }
   place->index = count;
   if (v->u.seq.keywords && ((count && json_put_byte(w, ',')) || json_write(w, v->u.seq.keywords, place, depth)))
@@ -349,8 +324,7 @@ static bool json_is_object(const remora_value *map) {
 static int json_write_map(struct json_out *w, const remora_value *v, struct json_place *place, int depth) {
   size_t count = v->u.seq.count;
   remora_value *const *items = v->u.seq.items;
-  if (value_has_equal_keys(v))
-    return json_refuse(w, place->up, "two equal keys in a map");
+  if (value_has_equal_keys(v)) return json_refuse(w, place->up, "two equal keys in a map");
   if (json_is_object(v)) {
     for (size_t i = 0; i < count; i += 2) {
       place->index = i + 1;
@@ -361,27 +335,21 @@ static int json_write_map(struct json_out *w, const remora_value *v, struct json
     return count ? json_put_byte(w, '}') : json_put_literal(w, "{}");
   }
   w->tagged = true;
-  if (json_put_literal(w, "{\"~m\":["))
-    return -1;
+  if (json_put_literal(w, "{\"~m\":[")) return -1;
   for (size_t i = 0; i < count; i += 2) {
     place->index = i;
-    if ((i && json_put_byte(w, ',')) || json_put_byte(w, '[') || json_write(w, items[i], place, depth))
-      return -1;
+    if ((i && json_put_byte(w, ',')) || json_put_byte(w, '[') || json_write(w, items[i], place, depth)) return -1;
     place->index = i + 1;
-    if (json_put_byte(w, ',') || json_write(w, items[i + 1], place, depth) || json_put_byte(w, ']'))
-      return -1;
+    if (json_put_byte(w, ',') || json_write(w, items[i + 1], place, depth) || json_put_byte(w, ']')) return -1;
   }
   return json_put_literal(w, "]}");
 }
 
 static int json_write_container(struct json_out *w, const remora_value *v, const struct json_place *up, int depth) {
   struct json_place place = {.up = up, .container = v};
-  if (depth == VALUE_MAX_DEPTH)
-    return json_refuse(w, up, "nested deeper than 128");
-  if (v->kind == REMORA_MAP)
-    return json_write_map(w, v, &place, depth + 1);
-  if (v->kind == REMORA_LIST)
-    return json_write_items(w, v, &place, depth + 1);
+  if (depth == VALUE_MAX_DEPTH) return json_refuse(w, up, "nested deeper than 128");
+  if (v->kind == REMORA_MAP) return json_write_map(w, v, &place, depth + 1);
+  if (v->kind == REMORA_LIST) return json_write_items(w, v, &place, depth + 1);
   w->tagged = true;
   return json_put_literal(w, "{\"~t\":") || json_write_items(w, v, &place, depth + 1) || json_put_byte(w, '}') ? -1 : 0;
 }
@@ -394,8 +362,7 @@ static int json_write(struct json_out *w, const remora_value *v, const struct js
   case REMORA_BOOL:
     return v->u.truth ? json_put_literal(w, "true") : json_put_literal(w, "false");
   case REMORA_INT:
-    if (!(to = json_reserve(w, JSON_NUMBER_ROOM)))
-      return -1;
+    if (!(to = json_reserve(w, JSON_NUMBER_ROOM))) return -1;
     w->out->length += json_format_int(to, v->u.integer);
     return 0;
   case REMORA_BIGINT:
@@ -423,17 +390,14 @@ static int json_write(struct json_out *w, const remora_value *v, const struct js
 
 static void json_take_back(codec_out *out, size_t length, size_t nrefs, size_t nraws) {
   out->length = length;
-  while (out->nrefs > nrefs)
-    remora_value_unref(out->refs[--out->nrefs]);
-  while (out->nraws > nraws)
-    remora_value_unref(out->raws[--out->nraws].value);
+  while (out->nrefs > nrefs) remora_value_unref(out->refs[--out->nrefs]);
+  while (out->nraws > nraws) remora_value_unref(out->raws[--out->nraws].value);
 }
 
 static int json_encode(const remora_value *v, codec_out *out, remora_error **err) {
   struct json_out w = {.out = out, .err = err};
   size_t length = out->length, nrefs = out->nrefs, nraws = out->nraws;
-  if (!out->body)
-    out->body = out->inline_buffer;
+  if (!out->body) out->body = out->inline_buffer;
   if (json_write(&w, v, NULL, 0)) {
     json_take_back(out, length, nrefs, nraws);
     return -1;
@@ -444,8 +408,7 @@ static int json_encode(const remora_value *v, codec_out *out, remora_error **err
 
 void codec_out_clear(codec_out *out) {
   json_take_back(out, 0, 0, 0);
-  if (out->body != out->inline_buffer)
-    free(out->body);
+  if (out->body != out->inline_buffer) free(out->body);
   free(out->refs);
   free(out->raws);
   *out = (codec_out){.body = NULL};

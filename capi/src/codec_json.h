@@ -45,8 +45,7 @@ static inline const char *json_run(const char *at, const char *end, bool *foreig
     }
     seen |= word;
   }
-  for (; at < end && (unsigned char)*at >= ' ' && *at != '"' && *at != '\\'; at++)
-    seen |= (unsigned char)*at;
+  for (; at < end && (unsigned char)*at >= ' ' && *at != '"' && *at != '\\'; at++) seen |= (unsigned char)*at;
   *foreign |= (seen & JSON_BYTES(0x80)) != 0;
   return at;
 }

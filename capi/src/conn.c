@@ -224,7 +224,8 @@ bool conn_pump(remora_conn *c) {
         frame bye = {.kind = FRAME_BYE, .size = (uint32_t)strlen(c->session.fault)};
         (void)session_send_frame(&c->session, &bye, c->session.fault, true);
         conn_flush(c);
-        conn_fail(c, REMORA_E_PROTOCOL, "%s: the far side does not follow the protocol: %s", c->carrier.name, c->session.fault);
+        conn_fail(c, REMORA_E_PROTOCOL, "%s: the far side does not follow the protocol: %s", c->carrier.name,
+                  c->session.fault);
       }
       return true;
     }
@@ -510,8 +511,9 @@ remora_value *remora_conn_stats(remora_conn *c) {
   const struct {
     const char *name;
     uint64_t value;
-  } rows[] = {{"calls_out", s->calls_out}, {"calls_in", s->calls_in},   {"bytes_in", s->bytes_in}, {"bytes_out", s->bytes_out},
-              {"exports", s->nexports},    {"imports", s->imports.used}, {"pending", s->npending},  {"queued", session_queued(s)}};
+  } rows[] = {{"calls_out", s->calls_out}, {"calls_in", s->calls_in},    {"bytes_in", s->bytes_in},
+              {"bytes_out", s->bytes_out}, {"exports", s->nexports},     {"imports", s->imports.used},
+              {"pending", s->npending},    {"queued", session_queued(s)}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     (void)remora_set(m, rows[i].name, remora_int((int64_t)rows[i].value));
   hub_unlock(c->hub);

@@ -58,16 +58,14 @@ const char *remora_code_text(int code) {
 
 /* *new*; steals details. The message becomes one line: it ends up in logs and in exceptions of one line. */
 static remora_error *error_new(int code, const char *stage, const char *message, size_t length, remora_value *details) {
-  while (length && (unsigned char)message[length - 1] <= ' ')
-    length--;
+  while (length && (unsigned char)message[length - 1] <= ' ') length--;
   remora_error *err = malloc(sizeof *err + length + 1);
   if (!err) {
     remora_value_unref(details);
     return &error_nomem;
   }
   char *line = (char *)(err + 1);
-  for (size_t i = 0; i < length; i++)
-    line[i] = (unsigned char)message[i] < ' ' ? ' ' : message[i];
+  for (size_t i = 0; i < length; i++) line[i] = (unsigned char)message[i] < ' ' ? ' ' : message[i];
   line[length] = '\0';
   *err = (remora_error){.code = code, .stage = stage, .message = line, .details = details};
   return err;
@@ -75,8 +73,7 @@ static remora_error *error_new(int code, const char *stage, const char *message,
 
 __attribute__((format(printf, 4, 0))) static int error_vset(remora_error **err, int code, const char *stage,
                                                             const char *format, va_list args) {
-  if (!err)
-    return -1;
+  if (!err) return -1;
   if (!format) {
     const char *text = remora_code_text(code);
     *err = error_new(code, stage, text, strlen(text), NULL);
@@ -88,13 +85,11 @@ __attribute__((format(printf, 4, 0))) static int error_vset(remora_error **err, 
   int length = vsnprintf(small, sizeof small, format, args);
   if (length >= (int)sizeof small) {
     text = malloc((size_t)length + 1);
-    if (text)
-      vsnprintf(text, (size_t)length + 1, format, again);
+    if (text) vsnprintf(text, (size_t)length + 1, format, again);
   }
   va_end(again);
   *err = text && length >= 0 ? error_new(code, stage, text, (size_t)length, NULL) : &error_nomem;
-  if (text != small)
-    free(text);
+  if (text != small) free(text);
   return -1;
 }
 
@@ -115,14 +110,12 @@ int error_stage(remora_error **err, const char *stage, const char *format, ...) 
 }
 
 remora_error *error_copy(const remora_error *err) {
-  if (!err || err == &error_nomem)
-    return err ? &error_nomem : NULL;
+  if (!err || err == &error_nomem) return err ? &error_nomem : NULL;
   return error_new(err->code, err->stage, err->message, strlen(err->message), remora_value_ref(err->details));
 }
 
 remora_error *remora_error_new(int code, const char *message) {
-  if (!message)
-    message = remora_code_text(code);
+  if (!message) message = remora_code_text(code);
   return error_new(code, NULL, message, strlen(message), NULL);
 }
 
@@ -164,11 +157,9 @@ const char *remora_error_traceback(const remora_error *err) {
 
 static bool error_is_texts(const remora_value *list) {
   remora_kind kind = remora_value_kind(list);
-  if (kind != REMORA_LIST && kind != REMORA_TUPLE)
-    return false;
+  if (kind != REMORA_LIST && kind != REMORA_TUPLE) return false;
   for (size_t i = 0; i < remora_length(list); i++)
-    if (remora_value_kind(remora_at(list, i)) != REMORA_TEXT)
-      return false;
+    if (remora_value_kind(remora_at(list, i)) != REMORA_TEXT) return false;
   return true;
 }
 
@@ -187,8 +178,7 @@ static remora_error *error_of_map(int code, remora_value *details) {
 }
 
 remora_error *remora_error_remote(remora_value *details) {
-  if (error_is_map(details))
-    return error_of_map(REMORA_E_REMOTE, details);
+  if (error_is_map(details)) return error_of_map(REMORA_E_REMOTE, details);
   remora_value_unref(details);
   return NULL;
 }
@@ -199,8 +189,7 @@ static remora_value *error_more_hops(const remora_value *hops, const char *hop) 
   int failed = !more;
   for (size_t i = 0; !failed && i < remora_length(hops); i++)
     failed = remora_append(more, remora_value_ref((remora_value *)remora_at(hops, i)));
-  if (failed || remora_append(more, remora_str(hop)) != 0)
-    return remora_value_unref(more);
+  if (failed || remora_append(more, remora_str(hop)) != 0) return remora_value_unref(more);
   return more;
 }
 
@@ -227,8 +216,7 @@ remora_error *error_from_wire(const remora_value *map, const char *hop) {
   int code = REMORA_E_REMOTE;
   const char *type = error_first_type(map);
   for (size_t i = 0; i < sizeof error_wire_names / sizeof *error_wire_names; i++)
-    if (strcmp(type, error_wire_names[i].type) == 0)
-      code = error_wire_names[i].code;
+    if (strcmp(type, error_wire_names[i].type) == 0) code = error_wire_names[i].code;
   remora_value *details = hop ? error_add_hop(map, hop) : remora_value_ref((remora_value *)map);
   return details ? error_of_map(code, details) : &error_nomem;
 }
@@ -236,32 +224,26 @@ remora_error *error_from_wire(const remora_value *map, const char *hop) {
 /* *new* text of a message that may hold anything, such as the name of a file. */
 static remora_value *error_text(const char *message) {
   size_t length = strlen(message);
-  if (value_utf8(message, length))
-    return value_text_trusted(message, length);
+  if (value_utf8(message, length)) return value_text_trusted(message, length);
   char *ascii = malloc(length + 1);
-  if (!ascii)
-    return NULL;
-  for (size_t i = 0; i < length; i++)
-    ascii[i] = (unsigned char)message[i] < 0x80 ? message[i] : '?';
+  if (!ascii) return NULL;
+  for (size_t i = 0; i < length; i++) ascii[i] = (unsigned char)message[i] < 0x80 ? message[i] : '?';
   remora_value *text = value_text_trusted(ascii, length);
   free(ascii);
   return text;
 }
 
 remora_value *error_to_wire(const remora_error *err) {
-  if (remora_error_details(err))
-    return remora_value_ref(err->details);
+  if (remora_error_details(err)) return remora_value_ref(err->details);
   int code = remora_error_code(err);
   char type[64];
   snprintf(type, sizeof type, "%s%s", code == REMORA_E_REMOTE ? "" : "remora.", remora_code_name(code));
   for (size_t i = 0; i < sizeof error_wire_names / sizeof *error_wire_names; i++)
-    if (error_wire_names[i].code == code)
-      snprintf(type, sizeof type, "%s", error_wire_names[i].type);
+    if (error_wire_names[i].code == code) snprintf(type, sizeof type, "%s", error_wire_names[i].type);
 
   remora_value *map = remora_map(), *types = remora_list();
   int failed = remora_append(types, remora_str(type));
-  if (failed)
-    types = remora_value_unref(types);
+  if (failed) types = remora_value_unref(types);
   failed |= remora_set(map, "type", types);
   failed |= remora_set(map, "message", error_text(remora_error_message(err)));
   failed |= remora_set(map, "language", remora_str("c"));

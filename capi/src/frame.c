@@ -32,7 +32,8 @@ static const struct {
   uint32_t size;
 } rules[FRAME_KINDS] = {
     [FRAME_HELLO] = {0, 0, FRAME_SMALL},
-    [FRAME_CALL] = {FRAME_PLAIN | FRAME_TABLES | FRAME_CHUNKED | FRAME_KW | FRAME_ONEWAY, CALL_ID | AUX | OBJECT | CHAIN, 0},
+    [FRAME_CALL] = {FRAME_PLAIN | FRAME_TABLES | FRAME_CHUNKED | FRAME_KW | FRAME_ONEWAY,
+                    CALL_ID | AUX | OBJECT | CHAIN, 0},
     [FRAME_REPLY] = {FRAME_PLAIN | FRAME_TABLES | FRAME_CHUNKED, CALL_ID, 0},
     [FRAME_ERROR] = {FRAME_PLAIN | FRAME_TABLES | FRAME_CHUNKED, CALL_ID, 0},
     [FRAME_CANCEL] = {0, CALL_ID, UINT32_MAX},
@@ -55,7 +56,8 @@ const char *frame_check(const frame *f, uint32_t max_message) {
     return "a field that must be 0 is not";
   if (f->size > (longest == 0 ? max_message : longest == UINT32_MAX ? 0 : longest)) return "a frame beyond its limit";
   if (fields & CALL_ID && f->call == 0) return "call id 0";
-  if (longest == 0 && f->size > FRAME_CHUNK && !(f->flags & FRAME_CHUNKED)) return "a long message that is not in chunks";
+  if (longest == 0 && f->size > FRAME_CHUNK && !(f->flags & FRAME_CHUNKED))
+    return "a long message that is not in chunks";
   if (f->mlen > f->size) return "a method's name longer than its frame";
   if (f->kind == FRAME_RELEASE && f->size % 16) return "a broken list of releases";
   if (f->kind == FRAME_OUTPUT && f->aux != 1 && f->aux != 2) return "output of an unknown stream";
@@ -64,7 +66,7 @@ const char *frame_check(const frame *f, uint32_t max_message) {
 }
 
 const char *frame_kind_name(uint8_t kind) {
-  static const char *const names[FRAME_KINDS] = {"?",       "HELLO", "CALL",   "REPLY", "ERROR",  "CANCEL", "RELEASE",
-                                                 "BEAT",    "CREDIT", "TYPE",  "OUTPUT", "CHUNK", "BYE"};
+  static const char *const names[FRAME_KINDS] = {"?",    "HELLO",  "CALL", "REPLY",  "ERROR", "CANCEL", "RELEASE",
+                                                 "BEAT", "CREDIT", "TYPE", "OUTPUT", "CHUNK", "BYE"};
   return kind < FRAME_KINDS ? names[kind] : "?";
 }

@@ -157,7 +157,8 @@ int remora_cancel(remora_future *f) {
       conn_flush(c);
     }
     bool connecting = c && c->connecting == f;
-    future_fail(f, remora_error_new(REMORA_E_CANCELLED, connecting ? "connecting was cancelled" : "the call was cancelled"));
+    future_fail(
+        f, remora_error_new(REMORA_E_CANCELLED, connecting ? "connecting was cancelled" : "the call was cancelled"));
     if (connecting) conn_close_locked(c);
   }
   hub_unlock(h);

@@ -2,8 +2,8 @@
 #include "hub.h"
 #include "trace.h"
 
-#include <stdlib.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -52,7 +52,8 @@ static hub *hub_new(void) {
   if (!h->read_buffer || loop_init(h) != 0) return free(h->read_buffer), free(h), NULL;
   h->default_queue = queue_new(h);
   h->inner = queue_new(h);
-  if (!h->default_queue || !h->inner || loop_start(h) != 0) return NULL; /* without descriptors or threads nothing goes; the rest stays */
+  if (!h->default_queue || !h->inner || loop_start(h) != 0)
+    return NULL; /* without descriptors or threads nothing goes; the rest stays */
   return h;
 }
 

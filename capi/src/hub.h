@@ -11,38 +11,39 @@
 #include <pthread.h>
 #include <uv.h>
 
-#define HUB_SPIN_NS (60u * 1000)            /* how long a wait looks before it sleeps */
-#define HUB_LEASE_NS (20u * 1000 * 1000)    /* how long the loop stays unowned after a wait */
-#define HUB_TURN_NS (5u * 1000 * 1000)      /* how long spinning waits may leave the rest of the loop alone */
-#define HUB_READ (256u * 1024)              /* bytes read in one turn of one connection */
+#define HUB_SPIN_NS (60u * 1000)         /* how long a wait looks before it sleeps */
+#define HUB_LEASE_NS (20u * 1000 * 1000) /* how long the loop stays unowned after a wait */
+#define HUB_TURN_NS (5u * 1000 * 1000)   /* how long spinning waits may leave the rest of the loop alone */
+#define HUB_READ (256u * 1024)           /* bytes read in one turn of one connection */
 
 typedef struct waiter {
   struct waiter *next, **link;
-  remora_future *future;     /* what it waits for; NULL */
-  remora_queue *queue;       /* whose events it takes; NULL */
-  remora_conn *credit;       /* waits for credit of this connection */
-  uint64_t cost;             /* how much credit */
-  remora_conn *gone;         /* waits until this closed connection's process is gone */
-  bool serves;               /* takes any event of its queue (remora_next_event) */
-  bool drives;               /* it is the one that sleeps on the loop */
+  remora_future *future; /* what it waits for; NULL */
+  remora_queue *queue;   /* whose events it takes; NULL */
+  remora_conn *credit;   /* waits for credit of this connection */
+  uint64_t cost;         /* how much credit */
+  remora_conn *gone;     /* waits until this closed connection's process is gone */
+  bool serves;           /* takes any event of its queue (remora_next_event) */
+  bool drives;           /* it is the one that sleeps on the loop */
   bool woken;
-  int fd;                    /* where it sleeps otherwise */
+  int fd; /* where it sleeps otherwise */
 } waiter;
 
 typedef enum driver { DRIVER_NONE, DRIVER_THREAD, DRIVER_BACKGROUND } driver;
 
 typedef struct hub {
-  pthread_mutex_t lock, turnstile; /* who wants the lock passes the turnstile: the driver cannot take it twice while another waits */
-  outgoing *garbage;               /* sent; freed outside the lock, for freeing 64 MiB takes milliseconds */
+  pthread_mutex_t lock,
+      turnstile;     /* who wants the lock passes the turnstile: the driver cannot take it twice while another waits */
+  outgoing *garbage; /* sent; freed outside the lock, for freeing 64 MiB takes milliseconds */
   uv_loop_t loop;
   driver driver;
-  bool bulk;           /* this turn moved much: others on this core come first before the next */
-  int sleeping;        /* threads in ppoll on the loop: a change of the loop has to kick them */
-  uint64_t lease_until; /* uv_hrtime */
-  uint64_t turned;      /* uv_hrtime of the loop's last turn */
+  bool bulk;              /* this turn moved much: others on this core come first before the next */
+  int sleeping;           /* threads in ppoll on the loop: a change of the loop has to kick them */
+  uint64_t lease_until;   /* uv_hrtime */
+  uint64_t turned;        /* uv_hrtime of the loop's last turn */
   remora_future *awaited; /* REMORA_AWAITED and pending: their threads are about to wait */
-  size_t watched;      /* pending futures that remora_then watches: their readers do not drive */
-  uint64_t waits;      /* waits that ended; tells the background thread that somebody is busy */
+  size_t watched;         /* pending futures that remora_then watches: their readers do not drive */
+  uint64_t waits;         /* waits that ended; tells the background thread that somebody is busy */
   waiter *waiters;
   int kick_fd;
   uv_poll_t kick;
@@ -150,27 +151,27 @@ struct remora_conn {
   carrier carrier;
   spawned proc;
   conn_state state;
-  bool closing;     /* it was ended from this side */
-  bool draining;    /* over, but what was queued is still being written */
+  bool closing;  /* it was ended from this side */
+  bool draining; /* over, but what was queued is still being written */
   bool proc_gone, status_known;
   int status;
   session session;
   remora_queue *queue;
   uv_poll_t read_poll, write_poll, error_poll, pid_poll;
   uv_timer_t timer, reaper;
-  int handles;      /* uv handles that are not closed yet */
+  int handles; /* uv handles that are not closed yet */
   bool write_on;
   bool eof;
-  bytes errors;      /* the tail of standard error before HELLO, and an unfinished line after */
+  bytes errors; /* the tail of standard error before HELLO, and an unfinished line after */
   remora_future *connecting;
   remora_future *closed_watch; /* the future that remora_conn_on_close hands out */
   remora_error *why;
   remora_value *hello;
   char *bye;
   uint64_t last_in, last_look; /* ms */
-  bool far_stopped;  /* the warden, or /proc, says so */
+  bool far_stopped;            /* the warden, or /proc, says so */
   uint64_t stopped_since;
-  int end_step;      /* how far ending the far process has gone */
+  int end_step; /* how far ending the far process has gone */
   unsigned spin_misses, spin_skips;
   struct modules *modules;
   int outputs_running; /* OUTPUT events taken and not freed */
@@ -202,9 +203,9 @@ void conn_unref_locked(remora_conn *c);
 void conn_drain_dropped(hub *h);
 void call_credit_back(remora_conn *c, size_t bytes);
 void conn_close_locked(remora_conn *c);
-void conn_receive(remora_conn *c, message *m);        /* receive.c; owns m */
-void conn_finish(remora_conn *c, remora_error *why);  /* the end; steals why */
-void conn_shut(remora_conn *c);                       /* gives the descriptors back */
+void conn_receive(remora_conn *c, message *m);       /* receive.c; owns m */
+void conn_finish(remora_conn *c, remora_error *why); /* the end; steals why */
+void conn_shut(remora_conn *c);                      /* gives the descriptors back */
 void conn_maybe_free(remora_conn *c);
 /* Is the far process there, busy, stopped, silent, gone? (liveness.c) */
 int liveness_start(remora_conn *c);
@@ -247,11 +248,11 @@ struct remora_future {
   uint32_t call;     /* 0: not in the table of pending calls */
   uint64_t chain;
   uint64_t credit;
-  message *reply;    /* DONE or FAILED by the far side */
+  message *reply;                /* DONE or FAILED by the far side */
   _Atomic(remora_value *) value; /* decoded */
   _Atomic(remora_error *) error; /* decoded or made here */
-  uint64_t deadline; /* ms of uv_hrtime; 0 none */
-  size_t heap_index; /* 1-based; 0: not in the heap */
+  uint64_t deadline;             /* ms of uv_hrtime; 0 none */
+  size_t heap_index;             /* 1-based; 0: not in the heap */
   watch *watches, **watches_last;
   remora_future *next_awaited, **link_awaited; /* in hub->awaited */
 };
@@ -279,7 +280,7 @@ remora_value *call_decode(message *m, remora_error **err);
 extern _Thread_local uint64_t call_chain; /* of the incoming call that this thread runs; 0 */
 
 /* --- what the hub itself answers (inner.c, modules.c) --- */
-void inner_run(hub *h); /* under no lock */
+void inner_run(hub *h);                        /* under no lock */
 remora_object *bridge_object(remora_proxy *p); /* under the lock; *new* */
 struct modules *modules_new(const remora_options *opts);
 void modules_free(struct modules *m);

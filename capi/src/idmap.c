@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
-static size_t idmap_home(const idmap *m, uint64_t key) { return (size_t)((key * 0x9E3779B97F4A7C15u) >> 20) & (m->room - 1); }
+static size_t idmap_home(const idmap *m, uint64_t key) {
+  return (size_t)((key * 0x9E3779B97F4A7C15u) >> 20) & (m->room - 1);
+}
 
 static size_t idmap_find(const idmap *m, uint64_t key) {
   size_t i = idmap_home(m, key);
@@ -43,7 +45,8 @@ void *idmap_remove(idmap *m, uint64_t key) {
   void *value = m->rows[hole].value;
   for (size_t i = (hole + 1) & (m->room - 1); m->rows[i].key; i = (i + 1) & (m->room - 1)) {
     size_t home = idmap_home(m, m->rows[i].key);
-    if (((i - home) & (m->room - 1)) < ((i - hole) & (m->room - 1))) continue; /* it already stands between its home and the hole */
+    if (((i - home) & (m->room - 1)) < ((i - hole) & (m->room - 1)))
+      continue; /* it already stands between its home and the hole */
     m->rows[hole] = m->rows[i];
     hole = i;
   }

@@ -26,7 +26,8 @@ static bool liveness_read_errors(remora_conn *c);
 /* Ends the connection because the process is gone. */
 static void liveness_tell_gone(remora_conn *c) {
   char room[64];
-  for (int turns = 0; turns < 64 && liveness_read_errors(c); turns++) { /* what it said last; whoever else has the pipe may go on for ever */
+  for (int turns = 0; turns < 64 && liveness_read_errors(c);
+       turns++) { /* what it said last; whoever else has the pipe may go on for ever */
   }
   if (c->state == CONN_CLOSED) return; /* its warden had said more */
   const char *what = c->carrier.local_child ? "the far process" : c->carrier.argv[0];
@@ -128,7 +129,8 @@ static void liveness_warden(remora_conn *c, const char *line) {
     conn_fail(c, REMORA_E_LOST, "%s: the far process ended with exit status %d", c->carrier.name, n);
   } else if (sscanf(line, "remora signal %d", &n) == 1 && c->state == CONN_OPEN) {
     char room[64];
-    conn_fail(c, REMORA_E_LOST, "%s: the far process was killed by %s", c->carrier.name, signal_name(n, room, sizeof room));
+    conn_fail(c, REMORA_E_LOST, "%s: the far process was killed by %s", c->carrier.name,
+              signal_name(n, room, sizeof room));
   }
 }
 
@@ -230,7 +232,8 @@ void liveness_greeted(remora_conn *c) {
   liveness_split(c);
   (void)uv_timer_stop(&c->timer);
   if (c->state != CONN_OPEN || c->options->heartbeat <= 0) return;
-  uint64_t every = (uint64_t)(c->options->heartbeat < c->options->dead_after ? c->options->heartbeat : c->options->dead_after) / 4;
+  uint64_t every =
+      (uint64_t)(c->options->heartbeat < c->options->dead_after ? c->options->heartbeat : c->options->dead_after) / 4;
   if (every < 20) every = 20;
   c->last_look = uv_now(&c->hub->loop);
   (void)uv_timer_start(&c->timer, look_cb, every, every);
@@ -242,11 +245,12 @@ static void timeout_cb(uv_timer_t *timer) {
   const session *s = &c->session;
   size_t errors = c->errors.end - c->errors.begin, stray = s->stray.end - s->stray.begin;
   const char *stage = s->started || stray ? "hello" : c->carrier.has_ssh && !errors ? "transport" : "bootstrap";
-  const char *printed = stray ? (const char *)s->stray.data + s->stray.begin : (const char *)c->errors.data + c->errors.begin;
+  const char *printed =
+      stray ? (const char *)s->stray.data + s->stray.begin : (const char *)c->errors.data + c->errors.begin;
   size_t length = stray ? stray : errors;
   if (length > 500) printed += length - 500, length = 500;
-  (void)error_stage(&why, stage, "%s: the far side did not greet within %" PRId64 " ms%s%.*s", c->carrier.name, c->options->timeout,
-                    length ? "; it printed: " : "", (int)length, length ? printed : "");
+  (void)error_stage(&why, stage, "%s: the far side did not greet within %" PRId64 " ms%s%.*s", c->carrier.name,
+                    c->options->timeout, length ? "; it printed: " : "", (int)length, length ? printed : "");
   if (c->proc.pid > 0 && !c->proc_gone) kill(c->proc.pid, SIGTERM);
   conn_finish(c, why);
 }
@@ -292,7 +296,8 @@ void liveness_end(remora_conn *c) {
   }
   if (!uv_is_active((uv_handle_t *)&c->reaper) && !uv_is_closing((uv_handle_t *)&c->reaper)) {
     if (c->far_stopped) kill(c->proc.pid, SIGKILL);
-    (void)uv_timer_start(&c->reaper, reaper_cb, 100, 100); /* the pidfd tells sooner; this is for those who do not want to end */
+    (void)uv_timer_start(&c->reaper, reaper_cb, 100,
+                         100); /* the pidfd tells sooner; this is for those who do not want to end */
     loop_changed(c->hub);
   }
 }

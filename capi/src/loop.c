@@ -222,7 +222,8 @@ static bool waiter_ready(waiter *w, remora_wait *result) {
     *result = REMORA_WAIT_EVENT;
     return true;
   }
-  if (w->future && atomic_load_explicit(&w->future->state, memory_order_relaxed) != REMORA_PENDING && !waiter_outputs_pending(w)) {
+  if (w->future && atomic_load_explicit(&w->future->state, memory_order_relaxed) != REMORA_PENDING &&
+      !waiter_outputs_pending(w)) {
     *result = REMORA_WAIT_READY;
     return true;
   }
@@ -250,7 +251,8 @@ static void waiter_leave(hub *h, waiter *w) {
   *w->link = w->next;
   if (w->next) w->next->link = w->link;
   h->waits++;
-  if (w->future && w->queue && w->queue->first) queue_signal(w->queue); /* what this wait had claimed is anybody's now */
+  if (w->future && w->queue && w->queue->first)
+    queue_signal(w->queue); /* what this wait had claimed is anybody's now */
   if (w->drives) h->driver = DRIVER_NONE;
   if (h->driver != DRIVER_NONE) return;
   /* Also one that did not drive comes here: it was to take over, and was ready by then. */
@@ -358,7 +360,8 @@ remora_wait loop_spin(hub *h, waiter *w) {
     (void)sched_yield();
     hub_lock(h);
   }
-  if (uv_hrtime() - h->turned > HUB_TURN_NS) { /* who calls without a pause keeps the loop for itself: others want to be heard too */
+  if (uv_hrtime() - h->turned >
+      HUB_TURN_NS) { /* who calls without a pause keeps the loop for itself: others want to be heard too */
     loop_turn(h);
     inner_turn(h);
   }

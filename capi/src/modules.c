@@ -43,7 +43,8 @@ int modules_node(const char *language, const unsigned char **program, size_t *si
 
 int remora_module_add(const char *language, const char *name, int is_package, const char *path, const char *source,
                       size_t length, remora_error **err) {
-  if (!language || !name || !*name || !source) return error_set(err, REMORA_E_INVALID, "a module needs a language, a name and a source");
+  if (!language || !name || !*name || !source)
+    return error_set(err, REMORA_E_INVALID, "a module needs a language, a name and a source");
   registered *r = calloc(1, sizeof *r);
   if (!r) return error_set(err, REMORA_E_NOMEM, NULL);
   *r = (registered){.language = strdup(language),
@@ -75,7 +76,8 @@ struct modules *modules_new(const remora_options *o) {
   if (o->modules && remora_value_kind(o->modules) == REMORA_TEXT)
     m->all = true;
   else if (o->modules)
-    for (size_t i = 0; i < remora_length(o->modules); i++) modules_allow(m, remora_as_text(remora_at(o->modules, i), NULL));
+    for (size_t i = 0; i < remora_length(o->modules); i++)
+      modules_allow(m, remora_as_text(remora_at(o->modules, i), NULL));
   return m;
 }
 
@@ -153,7 +155,9 @@ static remora_value *module_map(const char *kind, const char *path, const char *
   if (path) (void)remora_set(m, "path", remora_str(path));
   if (source) {
     remora_value *text = remora_text(source, length);
-    (void)remora_set(m, "source", text ? text : remora_bytes(source, length)); /* another coding than UTF-8: the far side finds out */
+    (void)remora_set(m, "source",
+                     text ? text
+                          : remora_bytes(source, length)); /* another coding than UTF-8: the far side finds out */
   }
   return m;
 }
@@ -169,7 +173,8 @@ static remora_value *module_refusal(const char *path, const char *format, const 
 
 /* Names are dotted identifiers; nothing in them can leave a root. */
 static bool module_name_is_safe(const char *name) {
-  if (!*name || *name == '.' || strlen(name) > 1024 || strstr(name, "..") || name[strlen(name) - 1] == '.') return false;
+  if (!*name || *name == '.' || strlen(name) > 1024 || strstr(name, "..") || name[strlen(name) - 1] == '.')
+    return false;
   for (const char *p = name; *p; p++)
     if ((unsigned char)*p <= ' ' || strchr("/\\:;*?\"'<>|", *p)) return false;
   return true;
@@ -218,7 +223,8 @@ static bool extension_path(const char *base, char *room, size_t size) {
   size_t stem = strlen(slash + 1);
   for (struct dirent *e; !found && (e = readdir(dir)) != NULL;) {
     size_t n = strlen(e->d_name);
-    found = n > stem + 3 && memcmp(e->d_name, slash + 1, stem) == 0 && e->d_name[stem] == '.' && strcmp(e->d_name + n - 3, ".so") == 0;
+    found = n > stem + 3 && memcmp(e->d_name, slash + 1, stem) == 0 && e->d_name[stem] == '.' &&
+            strcmp(e->d_name + n - 3, ".so") == 0;
     if (found) (void)snprintf(room + (slash - base), size - (size_t)(slash - base), "/%s", e->d_name);
   }
   (void)closedir(dir);
@@ -245,7 +251,10 @@ static remora_value *module_find(struct modules *m, const char *name) {
       continue;
     }
     if (!allowed)
-      return module_refusal(path, "the near side has it but does not serve \"%s\": no served module imports it, and the option modules does not name it", name);
+      return module_refusal(path,
+                            "the near side has it but does not serve \"%s\": no served module imports it, and the "
+                            "option modules does not name it",
+                            name);
     remora_value *v = module_from_file(m, kind, path);
     return v ? v : module_refusal(path, "the near side cannot read the file of \"%s\"", name);
   }
@@ -256,7 +265,8 @@ static remora_value *module_answer(struct modules *m, const char *language, cons
   for (const struct remora_embedded_module *e = remora_embedded_modules; e->name; e++)
     if (strcmp(e->language, language) == 0 && strcmp(e->name, name) == 0)
       return module_map(e->is_package ? "package" : "module", name, e->source, e->size);
-  if (strncmp(name, "remora", 6) == 0 && (name[6] == 0 || name[6] == '.')) return NULL; /* the far side's own, or nothing */
+  if (strncmp(name, "remora", 6) == 0 && (name[6] == 0 || name[6] == '.'))
+    return NULL; /* the far side's own, or nothing */
   pthread_mutex_lock(&registry_lock);
   registered *r = registry;
   pthread_mutex_unlock(&registry_lock);
@@ -300,9 +310,12 @@ static remora_value *resource_answer(struct modules *m, const char *package, con
     if (!dir) continue;
     any = true;
     for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-      if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "__pycache__") == 0) continue;
+      if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "__pycache__") == 0)
+        continue;
       struct stat st;
-      if (snprintf(path_there, sizeof path_there, "%s/%s", where, e->d_name) >= (int)sizeof path_there || stat(path_there, &st) != 0) continue;
+      if (snprintf(path_there, sizeof path_there, "%s/%s", where, e->d_name) >= (int)sizeof path_there ||
+          stat(path_there, &st) != 0)
+        continue;
       (void)snprintf(path, sizeof path, "%s%s", e->d_name, S_ISDIR(st.st_mode) ? "/" : "");
       remora_value *text = remora_str(path);
       if (text) (void)remora_append(list, text);

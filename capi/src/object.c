@@ -57,8 +57,7 @@ remora_proxy *remora_proxy_unref(remora_proxy *p) {
   if (!p || p->hub != hub_current || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1) return NULL;
   hub *h = p->hub; /* p may be gone as soon as it is in the list */
   remora_proxy *head = atomic_load_explicit(&h->dropped, memory_order_relaxed);
-  do
-    p->next_dropped = head;
+  do p->next_dropped = head;
   while (!atomic_compare_exchange_weak_explicit(&h->dropped, &head, p, memory_order_acq_rel, memory_order_relaxed));
   /* The first one tells the sleeping background thread; while anybody is busy the list is drained with the next call. */
   if (!head) {
@@ -79,7 +78,8 @@ typedef struct releases {
 static void releases_send(releases *r) {
   if (r->size == 0) return;
   frame f = {.kind = FRAME_RELEASE, .size = r->size};
-  (void)session_send_frame(&r->conn->session, &f, r->rows, false); /* in the order of messages: behind what mentions the ids */
+  (void)session_send_frame(&r->conn->session, &f, r->rows,
+                           false); /* in the order of messages: behind what mentions the ids */
   r->size = 0;
   conn_flush(r->conn);
   conn_unref_locked(r->conn);
@@ -128,7 +128,8 @@ static remora_object *object_find(hub *h, const remora_queue *q, const remora_cl
   return o;
 }
 
-static remora_object *object_new(hub *h, remora_queue *q, const remora_class *cls, void *userdata, void (*destroy)(void *)) {
+static remora_object *object_new(hub *h, remora_queue *q, const remora_class *cls, void *userdata,
+                                 void (*destroy)(void *)) {
   remora_object *o = calloc(1, sizeof *o);
   if (!o) return NULL;
   atomic_init(&o->refs, 1);

@@ -84,32 +84,26 @@ static bool option_is_list(const remora_value *v) {
 }
 
 static bool option_is_words(const remora_value *v) {
-  if (!option_is_list(v) || remora_keywords(v))
-    return false;
+  if (!option_is_list(v) || remora_keywords(v)) return false;
   for (size_t i = 0; i < remora_length(v); i++)
-    if (!option_text(remora_at(v, i)))
-      return false;
+    if (!option_text(remora_at(v, i))) return false;
   return true;
 }
 
 static bool option_is_argv(const remora_value *v) { return option_is_words(v) && option_is_program(remora_at(v, 0)); }
 
 static bool option_is_hops(const remora_value *v) {
-  if (!option_is_list(v) || remora_length(v) == 0)
-    return false;
+  if (!option_is_list(v) || remora_length(v) == 0) return false;
   for (size_t i = 0; i < remora_length(v); i++)
-    if (!option_text(remora_at(v, i)) && !option_is_argv(remora_at(v, i)))
-      return false;
+    if (!option_text(remora_at(v, i)) && !option_is_argv(remora_at(v, i))) return false;
   return true;
 }
 
 static bool option_is_env(const remora_value *v) {
-  if (remora_value_kind(v) != REMORA_MAP)
-    return false;
+  if (remora_value_kind(v) != REMORA_MAP) return false;
   for (size_t i = 0; i < remora_length(v); i++) {
     const char *name = option_text(remora_key_at(v, i));
-    if (!name || !*name || *name == '-' || strchr(name, '=') || !option_text(remora_at(v, i)))
-      return false;
+    if (!name || !*name || *name == '-' || strchr(name, '=') || !option_text(remora_at(v, i))) return false;
   }
   return true;
 }
@@ -140,8 +134,7 @@ static bool option_fits(option_kind kind, const remora_value *v) {
 
 remora_options *remora_options_new(void) {
   remora_options *opts = calloc(1, sizeof *opts);
-  if (!opts)
-    return NULL;
+  if (!opts) return NULL;
   opts->timeout = 10000;
   opts->heartbeat = 5000;
   opts->dead_after = 30000;
@@ -151,8 +144,7 @@ remora_options *remora_options_new(void) {
 }
 
 remora_options *remora_options_free(remora_options *opts) {
-  if (!opts)
-    return NULL;
+  if (!opts) return NULL;
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     void *member = option_member(&option_table[i], opts);
     if (option_table[i].kind == OPTION_TEXT)
@@ -169,10 +161,8 @@ remora_options *remora_options_free(remora_options *opts) {
 static void options_follow(remora_options *opts, const char *name) {
   opts->heartbeat_set |= strcmp(name, "heartbeat") == 0;
   opts->dead_after_set |= strcmp(name, "dead_after") == 0;
-  if (!opts->dead_after_set)
-    opts->dead_after = opts->heartbeat > 15000 ? 2 * opts->heartbeat : 30000;
-  if (!opts->heartbeat_set)
-    opts->heartbeat = opts->dead_after < 10000 ? (opts->dead_after + 1) / 2 : 5000;
+  if (!opts->dead_after_set) opts->dead_after = opts->heartbeat > 15000 ? 2 * opts->heartbeat : 30000;
+  if (!opts->heartbeat_set) opts->heartbeat = opts->dead_after < 10000 ? (opts->dead_after + 1) / 2 : 5000;
 }
 
 static int options_store(remora_options *opts, const option *o, remora_value *value, remora_error **err) {
@@ -186,8 +176,7 @@ static int options_store(remora_options *opts, const option *o, remora_value *va
     options_follow(opts, o->name);
   } else if (o->kind == OPTION_TEXT) {
     char *text = strdup(option_text(value));
-    if (!text)
-      return error_set(err, REMORA_E_NOMEM, NULL);
+    if (!text) return error_set(err, REMORA_E_NOMEM, NULL);
     free(*(char **)member);
     *(char **)member = text;
   } else {
@@ -209,8 +198,7 @@ static int options_unknown(const char *name, remora_error **err) {
 int remora_options_set(remora_options *opts, const char *name, remora_value *value, remora_error **err) {
   const option *o = NULL;
   for (size_t i = 0; i < OPTION_COUNT && name; i++)
-    if (strcmp(option_table[i].name, name) == 0)
-      o = &option_table[i];
+    if (strcmp(option_table[i].name, name) == 0) o = &option_table[i];
   int rc;
   if (!opts || !value) /* both are what a constructor returns when memory is out */
     rc = error_set(err, REMORA_E_NOMEM, NULL);
@@ -225,8 +213,7 @@ int remora_options_set(remora_options *opts, const char *name, remora_value *val
 }
 
 void remora_options_set_queue(remora_options *opts, remora_queue *queue) {
-  if (!opts)
-    return;
+  if (!opts) return;
   remora_queue *old = opts->queue;
   opts->queue = queue ? remora_queue_ref(queue) : NULL;
   remora_queue_unref(old);
@@ -234,8 +221,7 @@ void remora_options_set_queue(remora_options *opts, remora_queue *queue) {
 
 remora_options *options_copy(const remora_options *opts) {
   remora_options *copy = remora_options_new();
-  if (!copy || !opts)
-    return copy;
+  if (!copy || !opts) return copy;
   remora_options source = *opts; /* a shallow copy, because remora_value_ref wants what is not const */
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     const option *o = &option_table[i];
@@ -245,8 +231,7 @@ remora_options *options_copy(const remora_options *opts) {
     } else if (o->kind == OPTION_TEXT) {
       free(*(char **)to);
       *(char **)to = *(char **)from ? strdup(*(char **)from) : NULL;
-      if (*(char **)from && !*(char **)to)
-        return remora_options_free(copy);
+      if (*(char **)from && !*(char **)to) return remora_options_free(copy);
     } else if (*(remora_value **)from) {
       *(remora_value **)to = remora_value_ref(*(remora_value **)from);
     }

@@ -178,7 +178,8 @@ static void event_started(remora_event *e) {
     e->conn->outputs_running++;
     queue_outputs_here++;
   }
-  if (e->kind == REMORA_EVENT_OUTPUT || (e->kind == REMORA_EVENT_CALL && e->message->head.object)) call_credit_back(e->conn, FRAME_HEADER + e->message->head.size);
+  if (e->kind == REMORA_EVENT_OUTPUT || (e->kind == REMORA_EVENT_CALL && e->message->head.object))
+    call_credit_back(e->conn, FRAME_HEADER + e->message->head.size);
 }
 
 remora_event *remora_take(remora_queue *q, remora_future *f) {
@@ -246,9 +247,7 @@ remora_future *remora_event_future(const remora_event *e) { return e->future; }
 void *remora_event_userdata(const remora_event *e) { return e->object ? e->object->userdata : e->userdata; }
 int remora_event_stream(const remora_event *e) { return e->message ? (int)e->message->head.aux : 0; }
 
-const char *remora_event_method(const remora_event *e) {
-  return e->kind == REMORA_EVENT_CALL ? e->method : NULL;
-}
+const char *remora_event_method(const remora_event *e) { return e->kind == REMORA_EVENT_CALL ? e->method : NULL; }
 
 const char *remora_event_data(const remora_event *e, size_t *length) {
   if (e->kind != REMORA_EVENT_OUTPUT) return NULL;
@@ -288,7 +287,8 @@ static void event_leave(remora_event *e) {
 
 int remora_event_reply(remora_event *e, const remora_value *value, remora_error **err) {
   event_leave(e);
-  if (e->kind != REMORA_EVENT_CALL || e->answered) return error_set(err, REMORA_E_INVALID, "this event was answered already");
+  if (e->kind != REMORA_EVENT_CALL || e->answered)
+    return error_set(err, REMORA_E_INVALID, "this event was answered already");
   e->answered = true;
   return call_answer(e->conn, e->message, value, err);
 }
@@ -307,9 +307,13 @@ void remora_event_run(remora_event *e) {
   case REMORA_EVENT_READY:
     if (e->fn) e->fn(e->future, e->userdata);
     return;
-  case REMORA_EVENT_REAP: (void)remora_queue_reap(e->queue); return;
-  case REMORA_EVENT_OUTPUT: return;
-  case REMORA_EVENT_CALL: break;
+  case REMORA_EVENT_REAP:
+    (void)remora_queue_reap(e->queue);
+    return;
+  case REMORA_EVENT_OUTPUT:
+    return;
+  case REMORA_EVENT_CALL:
+    break;
   }
   remora_error *err = NULL;
   const remora_value *args = remora_event_args(e, NULL);

@@ -18,8 +18,8 @@ static void receive_hello(remora_conn *c, message *m) {
   int64_t protocol = remora_as_int(remora_get(hello, "protocol"));
   if (protocol != FRAME_PROTOCOL) {
     (void)remora_value_unref(hello);
-    (void)error_stage(&err, "hello", "%s: the far side speaks protocol %lld, this side %d", c->carrier.name, (long long)protocol,
-                      FRAME_PROTOCOL);
+    (void)error_stage(&err, "hello", "%s: the far side speaks protocol %lld, this side %d", c->carrier.name,
+                      (long long)protocol, FRAME_PROTOCOL);
     conn_finish(c, err);
     return;
   }
@@ -156,19 +156,31 @@ void conn_receive(remora_conn *c, message *m) {
     return;
   }
   switch (m->head.kind) {
-  case FRAME_CALL: receive_call(c, m); return;
+  case FRAME_CALL:
+    receive_call(c, m);
+    return;
   case FRAME_REPLY:
-  case FRAME_ERROR: receive_answer(c, m); return;
+  case FRAME_ERROR:
+    receive_answer(c, m);
+    return;
   case FRAME_HELLO:
     if (c->hello)
       c->session.fault = "a second greeting";
     else
       receive_hello(c, m);
     break;
-  case FRAME_TYPE: receive_type(c, m); break;
-  case FRAME_RELEASE: receive_releases(c, m); break;
-  case FRAME_OUTPUT: receive_output(c, m); break;
-  case FRAME_CANCEL: receive_cancel(c, m); break;
+  case FRAME_TYPE:
+    receive_type(c, m);
+    break;
+  case FRAME_RELEASE:
+    receive_releases(c, m);
+    break;
+  case FRAME_OUTPUT:
+    receive_output(c, m);
+    break;
+  case FRAME_CANCEL:
+    receive_cancel(c, m);
+    break;
   case FRAME_CREDIT:
     if (m->head.object > c->session.outstanding)
       c->session.fault = "more credit than was used";
@@ -180,7 +192,8 @@ void conn_receive(remora_conn *c, message *m) {
     free(c->bye);
     c->bye = strndup((const char *)m->payload, m->head.size);
     break;
-  default: break; /* BEAT: that something came is all it says */
+  default:
+    break; /* BEAT: that something came is all it says */
   }
   message_unref(m);
 }

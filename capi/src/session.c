@@ -114,7 +114,8 @@ static const char *session_tables(message *m) {
     m->nrefs = frame_get32(p);
     m->nraws = frame_get32(p + 4);
     p += 8;
-    if (m->nrefs > FRAME_MAX_REFS || (size_t)(end - p) / 16 < m->nrefs) return m->nrefs = m->nraws = 0, "truncated tables";
+    if (m->nrefs > FRAME_MAX_REFS || (size_t)(end - p) / 16 < m->nrefs)
+      return m->nrefs = m->nraws = 0, "truncated tables";
     m->ref_rows = p;
     p += (size_t)m->nrefs * 16;
     if ((size_t)(end - p) / 4 < m->nraws) return m->nraws = 0, "truncated tables";
@@ -388,7 +389,8 @@ int session_send(session *s, frame *head, const char *method, codec_out *out, co
     o->segs[i + 1].keep = remora_value_ref(out->raws[i].value);
     o->segs[i + 1].data = (const uint8_t *)remora_as_text(out->raws[i].value, &o->segs[i + 1].length);
   }
-  frame_encode(head, b->data + b->end); /* the header keeps its place among the small messages: that is the order of calls */
+  frame_encode(head,
+               b->data + b->end); /* the header keeps its place among the small messages: that is the order of calls */
   b->end += FRAME_HEADER;
   o->after = s->small_sent + (b->end - b->begin);
   *s->large_last = o;
@@ -398,7 +400,8 @@ int session_send(session *s, frame *head, const char *method, codec_out *out, co
 }
 
 bool session_has_output(const session *s) {
-  return s->small.begin != s->small.end || s->control.begin != s->control.end || s->large || s->prefix.begin != s->prefix.end;
+  return s->small.begin != s->small.end || s->control.begin != s->control.end || s->large ||
+         s->prefix.begin != s->prefix.end;
 }
 
 size_t session_queued(const session *s) {
@@ -528,8 +531,12 @@ void session_sent(session *s, size_t length) {
     size_t n = s->plan[i].length < length ? s->plan[i].length : length;
     length -= n;
     switch (s->plan[i].source) {
-    case FROM_PREFIX: bytes_take(&s->prefix, n); break;
-    case FROM_CONTROL: bytes_take(&s->control, n); break;
+    case FROM_PREFIX:
+      bytes_take(&s->prefix, n);
+      break;
+    case FROM_CONTROL:
+      bytes_take(&s->control, n);
+      break;
     case FROM_SMALL:
       if (n) session_small_sent(s, n);
       break;
@@ -537,6 +544,7 @@ void session_sent(session *s, size_t length) {
       if (n) session_chunk_sent(s, n), chunk_begun = true;
     }
   }
-  if (!chunk_begun && s->chunk_head_left == FRAME_HEADER) s->chunk_head_left = s->chunk_left = 0; /* planned, not begun */
+  if (!chunk_begun && s->chunk_head_left == FRAME_HEADER)
+    s->chunk_head_left = s->chunk_left = 0; /* planned, not begun */
   s->plan_length = 0;
 }

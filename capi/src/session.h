@@ -31,7 +31,7 @@ void message_unref(message *m);
 typedef struct outgoing {
   struct outgoing *next;
   frame head;
-  uint64_t after;           /* its first chunk may follow when so many bytes of the small stream are out */
+  uint64_t after;            /* its first chunk may follow when so many bytes of the small stream are out */
   size_t nsegs, seg, offset; /* where the next chunk begins */
   struct {
     const uint8_t *data;
@@ -62,27 +62,27 @@ typedef struct lent {
 
 typedef struct session {
   /* in */
-  bool started;             /* the eight bytes have been seen */
-  bytes stray;              /* what came before them */
+  bool started; /* the eight bytes have been seen */
+  bytes stray;  /* what came before them */
   size_t stray_total;
   uint8_t head[FRAME_HEADER];
   unsigned head_have;
-  frame chunk;              /* the CHUNK frame being read */
-  message *current;         /* its payload is being read; for a chunk the message it continues */
-  size_t current_left;      /* bytes of the frame that are still to come */
-  message *assemblies;      /* chunked messages that have not arrived */
+  frame chunk;         /* the CHUNK frame being read */
+  message *current;    /* its payload is being read; for a chunk the message it continues */
+  size_t current_left; /* bytes of the frame that are still to come */
+  message *assemblies; /* chunked messages that have not arrived */
   unsigned nassemblies;
-  message *held;            /* arrived, but must wait for an assembly; in order */
+  message *held; /* arrived, but must wait for an assembly; in order */
   message *ready, **ready_last;
   uint64_t orders;
   uint32_t max_message;
-  const char *fault;        /* why the connection has to end; NULL: all is well */
+  const char *fault; /* why the connection has to end; NULL: all is well */
   uint64_t bytes_in, bytes_out, calls_out, calls_in;
   /* out */
-  bytes prefix;             /* the program for the interpreter */
+  bytes prefix; /* the program for the interpreter */
   bytes control, small;
-  uint64_t small_sent;      /* bytes of the small stream that are out, for outgoing.after */
-  size_t small_frame_left;  /* bytes of a small frame that was cut by a partial write */
+  uint64_t small_sent;     /* bytes of the small stream that are out, for outgoing.after */
+  size_t small_frame_left; /* bytes of a small frame that was cut by a partial write */
   outgoing *large, **large_last;
   outgoing *sent; /* large ones that are out, to be freed when there is time */
   uint8_t chunk_head[FRAME_HEADER];
@@ -141,8 +141,8 @@ static inline bool session_has_credit(const session *s, uint64_t cost) {
 }
 
 /* --- tables --- */
-uint32_t session_pending_add(session *s, void *call); /* 0: memory is out, or too many */
-void *session_pending_take(session *s, uint32_t id);  /* NULL: unknown */
+uint32_t session_pending_add(session *s, void *call);      /* 0: memory is out, or too many */
+void *session_pending_take(session *s, uint32_t id);       /* NULL: unknown */
 void *session_pending_at(const session *s, uint32_t slot); /* for walking 1..pending_room-1 */
 /* Counts one more sending of the object and gives its id (0: memory is out). *fresh: the row is new and now owns a reference that the caller has to have taken. */
 uint64_t session_lend(session *s, remora_object *object, bool *fresh);

@@ -28,8 +28,7 @@ extern char **environ;
 
 /* A host that has closed its descriptors 0 to 2 must not get a pipe of ours there: its next printf would go into it. */
 static int spawn_lift(int fd) {
-  if (fd < 0 || fd > 2)
-    return fd;
+  if (fd < 0 || fd > 2) return fd;
   int lifted = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   int saved = errno;
   close(fd);
@@ -38,8 +37,7 @@ static int spawn_lift(int fd) {
 }
 
 static void spawn_close(int *fd) {
-  if (*fd >= 0)
-    close(*fd);
+  if (*fd >= 0) close(*fd);
   *fd = -1;
 }
 
@@ -62,8 +60,7 @@ static int spawn_start(const carrier *c, pid_t *pid, int in, int out, int errors
   sigfillset(&all);
   sigemptyset(&none);
   int rc = posix_spawn_file_actions_init(&actions);
-  if (rc)
-    return rc;
+  if (rc) return rc;
   if ((rc = posix_spawnattr_init(&attributes)) != 0) {
     posix_spawn_file_actions_destroy(&actions);
     return rc;
@@ -71,26 +68,18 @@ static int spawn_start(const carrier *c, pid_t *pid, int in, int out, int errors
   /* A local child stays in our process group, so that Ctrl-C, Ctrl-Z and a hang-up reach all of a job. Anything else
    * gets its own session: without a terminal ssh and sudo have nobody to ask, and Ctrl-C does not cut the line. */
   int flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (c->local_child ? 0 : POSIX_SPAWN_SETSID);
-  if (!rc)
-    rc = posix_spawnattr_setflags(&attributes, (short)flags);
-  if (!rc)
-    rc = posix_spawnattr_setsigdefault(&attributes, &all);
-  if (!rc)
-    rc = posix_spawnattr_setsigmask(&attributes, &none);
-  if (!rc)
-    rc = posix_spawn_file_actions_adddup2(&actions, in, 0);
-  if (!rc)
-    rc = posix_spawn_file_actions_adddup2(&actions, out, 1);
-  if (!rc)
-    rc = posix_spawn_file_actions_adddup2(&actions, errors, 2);
+  if (!rc) rc = posix_spawnattr_setflags(&attributes, (short)flags);
+  if (!rc) rc = posix_spawnattr_setsigdefault(&attributes, &all);
+  if (!rc) rc = posix_spawnattr_setsigmask(&attributes, &none);
+  if (!rc) rc = posix_spawn_file_actions_adddup2(&actions, in, 0);
+  if (!rc) rc = posix_spawn_file_actions_adddup2(&actions, out, 1);
+  if (!rc) rc = posix_spawn_file_actions_adddup2(&actions, errors, 2);
 #ifdef SPAWN_HAS_CLOSEFROM
   if (!rc) /* the host's own descriptors; ours are close-on-exec */
     rc = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
 #endif
-  if (!rc && c->cwd)
-    rc = posix_spawn_file_actions_addchdir_np(&actions, c->cwd);
-  if (!rc)
-    rc = posix_spawnp(pid, c->argv[0], &actions, &attributes, c->argv, c->envp ? c->envp : environ);
+  if (!rc && c->cwd) rc = posix_spawn_file_actions_addchdir_np(&actions, c->cwd);
+  if (!rc) rc = posix_spawnp(pid, c->argv[0], &actions, &attributes, c->argv, c->envp ? c->envp : environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return rc;
@@ -151,8 +140,7 @@ int carrier_spawn(const carrier *c, spawned *out, remora_error **err) {
 
 /* The status as waitpid would have told it. */
 static int spawn_status(const siginfo_t *info) {
-  if (info->si_code == CLD_EXITED)
-    return (info->si_status & 0xff) << 8;
+  if (info->si_code == CLD_EXITED) return (info->si_status & 0xff) << 8;
   return (info->si_status & 0x7f) | (info->si_code == CLD_DUMPED ? 0x80 : 0);
 }
 
@@ -161,13 +149,11 @@ int carrier_reap(const spawned *s, int *status) {
     siginfo_t info;
     memset(&info, 0, sizeof info);
     if (waitid(SPAWN_P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG) == 0) {
-      if (info.si_pid == 0)
-        return 0;
+      if (info.si_pid == 0) return 0;
       *status = spawn_status(&info);
       return 1;
     }
-    if (errno == ECHILD)
-      return 2;
+    if (errno == ECHILD) return 2;
   }
   pid_t pid = waitpid(s->pid, status, WNOHANG);
   return pid > 0 ? 1 : pid < 0 && errno == ECHILD ? 2 : 0;
@@ -177,20 +163,16 @@ char carrier_look(pid_t pid, uint64_t *cpu_ticks) {
   char path[32], text[1024];
   snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return 0;
+  if (fd < 0) return 0;
   ssize_t got = read(fd, text, sizeof text - 1);
   close(fd);
-  if (got <= 0)
-    return 0;
+  if (got <= 0) return 0;
   text[got] = '\0';
   /* PID (COMM) STATE 10 numbers UTIME STIME ...; COMM may hold blanks and parentheses, numbers do not. */
   const char *p = memrchr(text, ')', (size_t)got);
   char state;
   unsigned long long utime, stime;
-  if (!p || sscanf(p, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu", &state, &utime, &stime) != 3)
-    return 0;
-  if (cpu_ticks)
-    *cpu_ticks = utime + stime;
+  if (!p || sscanf(p, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu", &state, &utime, &stime) != 3) return 0;
+  if (cpu_ticks) *cpu_ticks = utime + stime;
   return state;
 }

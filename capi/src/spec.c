@@ -13,13 +13,11 @@
 /* ------------------------------------------------------------------------------------------------------------ words */
 
 void spec_words_take(spec_words *words, char *text) {
-  if (!text || words->failed)
-    goto fail;
+  if (!text || words->failed) goto fail;
   if (words->count + 2 > words->room) {
     size_t room = words->room ? 2 * words->room : 16;
     char **items = realloc(words->items, room * sizeof *items);
-    if (!items)
-      goto fail;
+    if (!items) goto fail;
     words->items = items;
     words->room = room;
   }
@@ -34,25 +32,20 @@ fail:
 void spec_words_add(spec_words *words, const char *text) { spec_words_take(words, strdup(text)); }
 
 void spec_words_add_value(spec_words *words, const remora_value *value) {
-  if (!value)
-    return;
-  if (remora_value_kind(value) == REMORA_TEXT)
-    spec_words_add(words, remora_as_text(value, NULL));
-  for (size_t i = 0; i < remora_length(value); i++)
-    spec_words_add(words, remora_as_text(remora_at(value, i), NULL));
+  if (!value) return;
+  if (remora_value_kind(value) == REMORA_TEXT) spec_words_add(words, remora_as_text(value, NULL));
+  for (size_t i = 0; i < remora_length(value); i++) spec_words_add(words, remora_as_text(remora_at(value, i), NULL));
 }
 
 void spec_words_move(spec_words *words, spec_words *more) {
-  for (size_t i = 0; i < more->count; i++)
-    spec_words_take(words, more->items[i]);
+  for (size_t i = 0; i < more->count; i++) spec_words_take(words, more->items[i]);
   words->failed |= more->failed;
   more->count = 0;
   spec_words_clear(more);
 }
 
 void spec_words_clear(spec_words *words) {
-  for (size_t i = 0; i < words->count; i++)
-    free(words->items[i]);
+  for (size_t i = 0; i < words->count; i++) free(words->items[i]);
   free(words->items);
   *words = (spec_words){0};
 }
@@ -74,12 +67,9 @@ char *spec_words_quote(const spec_words *words) {
   for (size_t i = 0; i < words->count; i++) {
     const char *word = words->items[i];
     bool plain = *word;
-    for (const char *p = word; *p && plain; p++)
-      plain = spec_is_plain(*p);
-    if (i)
-      *out++ = ' ';
-    if (!plain)
-      *out++ = '\'';
+    for (const char *p = word; *p && plain; p++) plain = spec_is_plain(*p);
+    if (i) *out++ = ' ';
+    if (!plain) *out++ = '\'';
     for (const char *p = word; *p; p++) {
       if (*p == '\'') {
         memcpy(out, "'\\''", 4);
@@ -88,8 +78,7 @@ char *spec_words_quote(const spec_words *words) {
         *out++ = *p;
       }
     }
-    if (!plain)
-      *out++ = '\'';
+    if (!plain) *out++ = '\'';
   }
   *out = '\0';
   return line;
@@ -99,8 +88,7 @@ int spec_words_split(spec_words *words, const char *line) {
   const char *p = line;
   for (;;) {
     p += strspn(p, " \t\r\n");
-    if (!*p)
-      return 0;
+    if (!*p) return 0;
     char *word = malloc(strlen(p) + 1), *out = word;
     if (!word) {
       words->failed = true;
@@ -126,8 +114,7 @@ int spec_words_split(spec_words *words, const char *line) {
 
 char *spec_harmless(const char *text, size_t length) {
   char *clean = malloc(4 * length + 1), *out = clean;
-  if (!clean)
-    return NULL;
+  if (!clean) return NULL;
   for (size_t i = 0; i < length;) {
     unsigned char c = (unsigned char)text[i];
     size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
@@ -171,8 +158,7 @@ static bool spec_is_ipv6(const char *text) {
   char address[64];
   size_t length = strcspn(text, "%"); /* a zone may follow */
   struct in6_addr ignored;
-  if (length >= sizeof address)
-    return false;
+  if (length >= sizeof address) return false;
   memcpy(address, text, length);
   address[length] = '\0';
   return inet_pton(AF_INET6, address, &ignored) == 1;
@@ -181,10 +167,8 @@ static bool spec_is_ipv6(const char *text) {
 /* Users and hosts end up in argvs and, by way of %h and %r in an ssh_config, in shells: no options, no shell syntax. */
 static int spec_check_name(const char *text, const char *what, const char *name, remora_error **err) {
   bool host = strcmp(what, "host") == 0;
-  if (!*name)
-    return spec_refuse(err, text, "the %s is empty", what);
-  if (*name == '-')
-    return spec_refuse(err, text, "the %s \"%s\" starts with \"-\"", what, name);
+  if (!*name) return spec_refuse(err, text, "the %s is empty", what);
+  if (*name == '-') return spec_refuse(err, text, "the %s \"%s\" starts with \"-\"", what, name);
   for (const char *p = name; *p; p++) {
     if ((unsigned char)*p <= ' ' || *p == 0x7f)
       return spec_refuse(err, text, "the %s holds a blank or a control character", what);
@@ -209,44 +193,35 @@ static int spec_refuse_port(const char *text, const char *user, const char *host
 static int spec_parse_ssh(spec_hop *hop, const char *text, const char *rest, bool url, remora_error **err) {
   hop->type = CARRIER_SSH;
   const char *at = strrchr(rest, '@'), *host = at ? at + 1 : rest;
-  if (at && !(hop->user = strndup(rest, (size_t)(at - rest))))
-    return error_set(err, REMORA_E_NOMEM, NULL);
+  if (at && !(hop->user = strndup(rest, (size_t)(at - rest)))) return error_set(err, REMORA_E_NOMEM, NULL);
   if (hop->user && url && strchr(hop->user, ':'))
     return error_set(err, REMORA_E_INVALID, "spec \"ssh://...\": a password cannot be part of a spec");
-  if (hop->user && spec_check_name(text, "user", hop->user, err))
-    return -1;
+  if (hop->user && spec_check_name(text, "user", hop->user, err)) return -1;
 
   const char *end = host + strlen(host), *port = NULL;
-  if (url && end > host && end[-1] == '/')
-    end--;
+  if (url && end > host && end[-1] == '/') end--;
   if (*host == '[') {
     const char *close = memchr(host, ']', (size_t)(end - host));
     if (!close || (close + 1 < end && close[1] != ':'))
       return spec_refuse(err, text, "an address in brackets is written [address] or [address]:port");
-    if (close + 1 < end && !url)
-      return spec_refuse_port(text, hop->user, host, err);
+    if (close + 1 < end && !url) return spec_refuse_port(text, hop->user, host, err);
     port = close + 1 < end ? close + 2 : NULL;
     hop->host = strndup(host + 1, (size_t)(close - host - 1));
-    if (hop->host && !spec_is_ipv6(hop->host))
-      return spec_refuse(err, text, "\"%s\" is no IPv6 address", hop->host);
+    if (hop->host && !spec_is_ipv6(hop->host)) return spec_refuse(err, text, "\"%s\" is no IPv6 address", hop->host);
   } else {
     const char *colon = memchr(host, ':', (size_t)(end - host));
-    if (colon && !url)
-      return spec_refuse_port(text, hop->user, host, err);
+    if (colon && !url) return spec_refuse_port(text, hop->user, host, err);
     if (colon && memchr(colon + 1, ':', (size_t)(end - colon - 1)))
       return spec_refuse(err, text, "an IPv6 address stands in brackets: ssh://[::1]:22");
     port = colon ? colon + 1 : NULL;
     hop->host = strndup(host, (size_t)((colon ? colon : end) - host));
   }
-  if (!hop->host)
-    return error_set(err, REMORA_E_NOMEM, NULL);
-  if (spec_check_name(text, "host", hop->host, err))
-    return -1;
+  if (!hop->host) return error_set(err, REMORA_E_NOMEM, NULL);
+  if (spec_check_name(text, "host", hop->host, err)) return -1;
   if (port) {
     size_t digits = strspn(port, "0123456789");
     hop->port = digits && digits <= 5 && port + digits == end ? atoi(port) : 0;
-    if (hop->port < 1 || hop->port > 65535)
-      return spec_refuse(err, text, "a port is a number from 1 to 65535");
+    if (hop->port < 1 || hop->port > 65535) return spec_refuse(err, text, "a port is a number from 1 to 65535");
   }
   return 0;
 }
@@ -261,24 +236,18 @@ static int spec_parse_into(spec_hop *hop, const char *text, remora_error **err) 
   size_t length = strlen(text);
   if (!length)
     return error_set(err, REMORA_E_INVALID, "the spec is empty; \"-\" is a child, \"host\" ssh, \"user@\" sudo");
-  if (!(hop->name = spec_harmless(text, length)))
-    return error_set(err, REMORA_E_NOMEM, NULL);
+  if (!(hop->name = spec_harmless(text, length))) return error_set(err, REMORA_E_NOMEM, NULL);
   if (strcmp(text, "-") == 0) {
     hop->type = CARRIER_CHILD;
     return 0;
   }
   for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-    if (spec_starts(text, later[i].prefix))
-      return spec_refuse(err, text, "%s: not in this version", later[i].what);
-  if (spec_starts(text, "ssh://"))
-    return spec_parse_ssh(hop, text, text + strlen("ssh://"), true, err);
-  if (strstr(text, "://"))
-    return spec_refuse(err, text, "unknown scheme; ssh:// is known");
-  if (text[length - 1] != '@')
-    return spec_parse_ssh(hop, text, text, false, err);
+    if (spec_starts(text, later[i].prefix)) return spec_refuse(err, text, "%s: not in this version", later[i].what);
+  if (spec_starts(text, "ssh://")) return spec_parse_ssh(hop, text, text + strlen("ssh://"), true, err);
+  if (strstr(text, "://")) return spec_refuse(err, text, "unknown scheme; ssh:// is known");
+  if (text[length - 1] != '@') return spec_parse_ssh(hop, text, text, false, err);
   hop->type = CARRIER_SUDO;
-  if (!(hop->user = strndup(text, length - 1)))
-    return error_set(err, REMORA_E_NOMEM, NULL);
+  if (!(hop->user = strndup(text, length - 1))) return error_set(err, REMORA_E_NOMEM, NULL);
   if (strchr(hop->user, '@') && (*hop->user == '@' || hop->user[length - 2] == '@'))
     return spec_refuse(err, text, "\"%s\" is no user", hop->user);
   return spec_check_name(text, "user", hop->user, err);
@@ -286,8 +255,7 @@ static int spec_parse_into(spec_hop *hop, const char *text, remora_error **err) 
 
 int spec_parse(spec_hop *hop, const char *text, remora_error **err) {
   *hop = (spec_hop){0};
-  if (spec_parse_into(hop, text, err) == 0)
-    return 0;
+  if (spec_parse_into(hop, text, err) == 0) return 0;
   spec_hop_clear(hop);
   return -1;
 }
@@ -309,8 +277,7 @@ static int spec_take_command(spec_hop *hop, const remora_value *command, remora_
   char *line = spec_words_quote(&hop->command);
   hop->name = line ? spec_harmless(line, strlen(line)) : NULL;
   free(line);
-  if (hop->name)
-    return 0;
+  if (hop->name) return 0;
   spec_hop_clear(hop);
   return error_set(err, REMORA_E_NOMEM, NULL);
 }
@@ -327,8 +294,7 @@ int spec_chain_make(spec_chain *chain, const char *spec, const remora_options *o
     return error_set(err, REMORA_E_INVALID, "no spec, and neither of the options hops and command");
 
   size_t count = hops ? remora_length(hops) : 1;
-  if (!(chain->hops = calloc(count, sizeof *chain->hops)))
-    return error_set(err, REMORA_E_NOMEM, NULL);
+  if (!(chain->hops = calloc(count, sizeof *chain->hops))) return error_set(err, REMORA_E_NOMEM, NULL);
   for (size_t i = 0; i < count; i++) {
     const remora_value *item = hops ? remora_at(hops, i) : command;
     int rc;
@@ -348,8 +314,7 @@ int spec_chain_make(spec_chain *chain, const char *spec, const remora_options *o
 }
 
 void spec_chain_clear(spec_chain *chain) {
-  for (size_t i = 0; i < chain->count; i++)
-    spec_hop_clear(&chain->hops[i]);
+  for (size_t i = 0; i < chain->count; i++) spec_hop_clear(&chain->hops[i]);
   free(chain->hops);
   *chain = (spec_chain){0};
 }

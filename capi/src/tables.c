@@ -18,7 +18,8 @@ uint32_t session_pending_add(session *s, void *call) {
     uint16_t *generation = realloc(s->pending_generation, room * sizeof *generation);
     if (generation) s->pending_generation = generation;
     if (!pending || !next || !generation) return 0;
-    for (uint32_t i = room - 1; i >= (s->pending_room ? s->pending_room : 1); i--) { /* slot 0 stays unused: no call has id 0 */
+    for (uint32_t i = room - 1; i >= (s->pending_room ? s->pending_room : 1);
+         i--) { /* slot 0 stays unused: no call has id 0 */
       pending[i] = NULL;
       generation[i] = 0;
       next[i] = s->pending_free;
@@ -83,7 +84,8 @@ uint64_t session_lend(session *s, remora_object *object, bool *fresh) {
 
 static lent *session_row(const session *s, uint64_t id) {
   uint32_t slot = (uint32_t)id;
-  if (slot == 0 || slot >= s->exports_room || !s->exports[slot].object || s->exports[slot].generation != id >> 32) return NULL;
+  if (slot == 0 || slot >= s->exports_room || !s->exports[slot].object || s->exports[slot].generation != id >> 32)
+    return NULL;
   return &s->exports[slot];
 }
 

@@ -19,10 +19,11 @@ void trace_print(const char *name, char direction, const frame *f, const void *p
   char line[640];
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  int n = snprintf(line, sizeof line, "remora[%d] %ld.%06ld %s %c %s", (int)getpid(), (long)now.tv_sec, now.tv_nsec / 1000,
-                   name ? name : "-", direction, frame_kind_name(f->kind));
+  int n = snprintf(line, sizeof line, "remora[%d] %ld.%06ld %s %c %s", (int)getpid(), (long)now.tv_sec,
+                   now.tv_nsec / 1000, name ? name : "-", direction, frame_kind_name(f->kind));
   if (f->call) n += snprintf(line + n, sizeof line - (size_t)n, " call=%" PRIu32, f->call);
-  if (f->kind == FRAME_CALL || f->object) n += snprintf(line + n, sizeof line - (size_t)n, " object=%" PRIx64, f->object);
+  if (f->kind == FRAME_CALL || f->object)
+    n += snprintf(line + n, sizeof line - (size_t)n, " object=%" PRIx64, f->object);
   if (f->chain) n += snprintf(line + n, sizeof line - (size_t)n, " chain=%" PRIx64, f->chain);
   if (f->aux) n += snprintf(line + n, sizeof line - (size_t)n, " aux=%" PRIu32, f->aux);
   n += snprintf(line + n, sizeof line - (size_t)n, " flags=%u size=%" PRIu32 " ", f->flags, f->size);

@@ -41,8 +41,7 @@ remora_value *remora_value_ref(remora_value *v) {
 /* Gives one reference back; whether it was the last. */
 static bool value_drop(remora_value *v) {
   int refs = atomic_load_explicit(&v->refs, memory_order_acquire);
-  if (refs < 0)
-    return false;
+  if (refs < 0) return false;
   /* Who holds the only reference is alone: nobody else can take one, and the locked instruction can be saved. */
   return refs == 1 || atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) == 1;
 }
@@ -67,8 +66,7 @@ static void value_end(remora_value *v, remora_value **dead) {
   case REMORA_TEXT:
   case REMORA_BYTES:
   case REMORA_BIGINT:
-    if (v->u.bytes.destroy)
-      v->u.bytes.destroy(v->u.bytes.owner);
+    if (v->u.bytes.destroy) v->u.bytes.destroy(v->u.bytes.owner);
     break;
   case REMORA_PROXY:
     remora_proxy_unref(v->u.proxy);
@@ -86,17 +84,14 @@ static void value_end(remora_value *v, remora_value **dead) {
 }
 
 remora_value *remora_value_unref(remora_value *v) {
-  if (!v || !value_drop(v))
-    return NULL;
+  if (!v || !value_drop(v)) return NULL;
   remora_value *dead = NULL;
   value_end(v, &dead);
   while ((v = dead)) {
     dead = v->u.seq.keywords;
     for (size_t i = 0; i < v->u.seq.count; i++)
-      if (value_drop(v->u.seq.items[i]))
-        value_end(v->u.seq.items[i], &dead);
-    if (v->u.seq.items != value_inline_items(v))
-      free(v->u.seq.items);
+      if (value_drop(v->u.seq.items[i])) value_end(v->u.seq.items[i], &dead);
+    if (v->u.seq.items != value_inline_items(v)) free(v->u.seq.items);
     slab_free(v);
   }
   return NULL;
@@ -105,8 +100,7 @@ remora_value *remora_value_unref(remora_value *v) {
 /* ----------------------------------------------------------------------------------------------------- constructors */
 
 static remora_value *value_new(remora_kind kind, size_t extra) {
-  if (extra > SIZE_MAX - sizeof(remora_value))
-    return NULL;
+  if (extra > SIZE_MAX - sizeof(remora_value)) return NULL;
   remora_value *v = slab_alloc(sizeof *v + extra);
   if (v) {
     atomic_init(&v->refs, 1);
@@ -120,29 +114,24 @@ remora_value *remora_null(void) { return &value_null; }
 remora_value *remora_bool(int truth) { return truth ? &value_true : &value_false; }
 
 remora_value *remora_int(int64_t number) {
-  if (number >= VALUE_SMALL_FIRST && number <= VALUE_SMALL_LAST)
-    return &value_small[number - VALUE_SMALL_FIRST];
+  if (number >= VALUE_SMALL_FIRST && number <= VALUE_SMALL_LAST) return &value_small[number - VALUE_SMALL_FIRST];
   remora_value *v = value_new(REMORA_INT, 0);
-  if (v)
-    v->u.integer = number;
+  if (v) v->u.integer = number;
   return v;
 }
 
 remora_value *remora_float(double number) {
   remora_value *v = value_new(REMORA_FLOAT, 0);
-  if (v)
-    v->u.real = number;
+  if (v) v->u.real = number;
   return v;
 }
 
 /* Copies the bytes and puts a NUL behind them. */
 static remora_value *value_copy(remora_kind kind, const void *data, size_t length) {
   remora_value *v = length < SIZE_MAX ? value_new(kind, length + 1) : NULL;
-  if (!v)
-    return NULL;
+  if (!v) return NULL;
   char *copy = (char *)(v + 1);
-  if (length)
-    memcpy(copy, data, length);
+  if (length) memcpy(copy, data, length);
   copy[length] = '\0';
   v->u.bytes.data = copy;
   v->u.bytes.length = length;
@@ -155,17 +144,13 @@ remora_value *remora_bigint(const char *decimal) {
   bool minus = decimal[0] == '-';
   const char *digits = decimal + minus;
   size_t n = strspn(digits, "0123456789");
-  if (!n || digits[n] || (digits[0] == '0' && n > 1))
-    return NULL;
+  if (!n || digits[n] || (digits[0] == '0' && n > 1)) return NULL;
   /* 19 digits cannot overflow 64 bits unsigned; 20 digits are beyond 63 bits in any case. */
   if (n <= 19) {
     uint64_t magnitude = 0;
-    for (size_t i = 0; i < n; i++)
-      magnitude = magnitude * 10 + (uint64_t)(digits[i] - '0');
-    if (magnitude <= (uint64_t)INT64_MAX)
-      return remora_int(minus ? -(int64_t)magnitude : (int64_t)magnitude);
-    if (minus && magnitude == (uint64_t)INT64_MAX + 1)
-      return remora_int(INT64_MIN);
+    for (size_t i = 0; i < n; i++) magnitude = magnitude * 10 + (uint64_t)(digits[i] - '0');
+    if (magnitude <= (uint64_t)INT64_MAX) return remora_int(minus ? -(int64_t)magnitude : (int64_t)magnitude);
+    if (minus && magnitude == (uint64_t)INT64_MAX + 1) return remora_int(INT64_MIN);
   }
   return value_copy(REMORA_BIGINT, decimal, n + minus);
 }
@@ -215,8 +200,7 @@ remora_value *remora_map(void) { return value_container(REMORA_MAP, VALUE_MAP_RO
 remora_value *value_sequence(remora_kind kind, remora_value *const *items, size_t count) {
   remora_value *v = value_container(kind, count);
   if (v) {
-    if (count)
-      memcpy(v->u.seq.items, items, count * sizeof(*items));
+    if (count) memcpy(v->u.seq.items, items, count * sizeof(*items));
     v->u.seq.count = count;
   }
   return v;
@@ -224,15 +208,13 @@ remora_value *value_sequence(remora_kind kind, remora_value *const *items, size_
 
 remora_value *remora_value_of_proxy(remora_proxy *proxy) {
   remora_value *v = value_new(REMORA_PROXY, 0);
-  if (v)
-    v->u.proxy = remora_proxy_ref(proxy);
+  if (v) v->u.proxy = remora_proxy_ref(proxy);
   return v;
 }
 
 remora_value *remora_value_of_object(remora_object *object) {
   remora_value *v = value_new(REMORA_OBJECT, 0);
-  if (v)
-    v->u.object = remora_object_ref(object);
+  if (v) v->u.object = remora_object_ref(object);
   return v;
 }
 
@@ -241,17 +223,13 @@ remora_value *remora_value_of_object(remora_object *object) {
 /* Makes room for `more` items, doubling, so that appending is O(1) on average. */
 static bool value_reserve(remora_value *v, size_t more) {
   size_t need = v->u.seq.count + more;
-  if (need <= v->u.seq.room)
-    return true;
+  if (need <= v->u.seq.room) return true;
   size_t room = v->u.seq.room < 4 ? 8 : v->u.seq.room * 2;
-  if (room > SIZE_MAX / 2 / sizeof(remora_value *))
-    return false;
+  if (room > SIZE_MAX / 2 / sizeof(remora_value *)) return false;
   bool is_inline = v->u.seq.items == value_inline_items(v);
   remora_value **items = realloc(is_inline ? NULL : v->u.seq.items, room * sizeof(*items));
-  if (!items)
-    return false;
-  if (is_inline && v->u.seq.count)
-    memcpy(items, v->u.seq.items, v->u.seq.count * sizeof(*items));
+  if (!items) return false;
+  if (is_inline && v->u.seq.count) memcpy(items, v->u.seq.items, v->u.seq.count * sizeof(*items));
   v->u.seq.items = items;
   v->u.seq.room = room;
   return true;
@@ -283,8 +261,7 @@ int remora_set(remora_value *map, const char *key, remora_value *item) {
 
 static bool value_has_text_keys(const remora_value *map) {
   for (size_t i = 0; i < map->u.seq.count; i += 2)
-    if (map->u.seq.items[i]->kind != REMORA_TEXT)
-      return false;
+    if (map->u.seq.items[i]->kind != REMORA_TEXT) return false;
   return true;
 }
 
@@ -306,33 +283,28 @@ remora_kind remora_value_kind(const remora_value *v) { return v ? (remora_kind)v
 int remora_as_bool(const remora_value *v) { return v && v->kind == REMORA_BOOL && v->u.truth; }
 
 int64_t remora_as_int(const remora_value *v) {
-  if (v && v->kind == REMORA_INT)
-    return v->u.integer;
+  if (v && v->kind == REMORA_INT) return v->u.integer;
   return remora_as_bool(v);
 }
 
 double remora_as_float(const remora_value *v) {
-  if (v && v->kind == REMORA_FLOAT)
-    return v->u.real;
+  if (v && v->kind == REMORA_FLOAT) return v->u.real;
   return v && v->kind == REMORA_INT ? (double)v->u.integer : 0.0;
 }
 
 const char *remora_as_text(const remora_value *v, size_t *length) {
   bool has = v && (v->kind == REMORA_TEXT || v->kind == REMORA_BYTES || v->kind == REMORA_BIGINT);
-  if (length)
-    *length = has ? v->u.bytes.length : 0;
+  if (length) *length = has ? v->u.bytes.length : 0;
   return has ? v->u.bytes.data : NULL;
 }
 
 size_t remora_length(const remora_value *v) {
-  if (value_is_list(v))
-    return v->u.seq.count;
+  if (value_is_list(v)) return v->u.seq.count;
   return v && v->kind == REMORA_MAP ? v->u.seq.count / 2 : 0;
 }
 
 const remora_value *remora_at(const remora_value *v, size_t i) {
-  if (i >= remora_length(v))
-    return NULL;
+  if (i >= remora_length(v)) return NULL;
   return v->u.seq.items[v->kind == REMORA_MAP ? 2 * i + 1 : i];
 }
 
@@ -341,8 +313,7 @@ const remora_value *remora_key_at(const remora_value *v, size_t i) {
 }
 
 const remora_value *remora_get(const remora_value *map, const char *key) {
-  if (!map || map->kind != REMORA_MAP)
-    return NULL;
+  if (!map || map->kind != REMORA_MAP) return NULL;
   size_t length = strlen(key);
   for (size_t i = 0; i < map->u.seq.count; i += 2) {
     const remora_value *k = map->u.seq.items[i];
@@ -403,8 +374,7 @@ static uint64_t value_hash_bytes(const char *data, size_t length, uint64_t seed)
 static uint64_t value_seed(void) {
   static _Atomic uint64_t seed;
   uint64_t now = atomic_load_explicit(&seed, memory_order_relaxed);
-  if (now)
-    return now;
+  if (now) return now;
   uint64_t fresh = 0;
   if (getentropy(&fresh, sizeof fresh) != 0)
     fresh = (uint64_t)time(NULL) * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)&fresh;
@@ -460,11 +430,9 @@ static uint64_t value_hash(const remora_value *v, uint64_t seed, int depth) {
 /* Whether keys are better compared by hash: there are many, or one is a container (each with each would be quadratic on
  * every level). */
 static bool value_wants_index(const remora_value *map) {
-  if (map->u.seq.count > 2 * VALUE_FEW_PAIRS)
-    return true;
+  if (map->u.seq.count > 2 * VALUE_FEW_PAIRS) return true;
   for (size_t i = 0; i < map->u.seq.count; i += 2)
-    if (!value_is_leaf(map->u.seq.items[i]))
-      return true;
+    if (!value_is_leaf(map->u.seq.items[i])) return true;
   return false;
 }
 
@@ -477,8 +445,7 @@ static struct value_slot *value_index_slot(const struct value_index *index, cons
       slot->hash = hash;
       return slot;
     }
-    if (slot->hash == hash && value_equal(index->map->u.seq.items[2 * (slot->pair - 1)], key, depth))
-      return slot;
+    if (slot->hash == hash && value_equal(index->map->u.seq.items[2 * (slot->pair - 1)], key, depth)) return slot;
   }
 }
 
@@ -488,8 +455,7 @@ static int value_index_init(struct value_index *index, const remora_value *map, 
   while (size < map->u.seq.count) /* twice the pairs: at most half full */
     size *= 2;
   *index = (struct value_index){.map = map, .slots = calloc(size, sizeof(*index->slots)), .mask = size - 1};
-  if (!index->slots)
-    return -1;
+  if (!index->slots) return -1;
   int equal = 0;
   for (size_t pair = 0; pair < map->u.seq.count / 2; pair++) {
     struct value_slot *slot = value_index_slot(index, map->u.seq.items[2 * pair], depth);
@@ -505,8 +471,7 @@ static int value_index_init(struct value_index *index, const remora_value *map, 
 static const remora_value *value_find(const remora_value *map, const remora_value *key, size_t guess, int depth) {
   size_t count = map->u.seq.count;
   for (size_t n = 0, i = guess; n < count; n += 2, i = i + 2 < count ? i + 2 : 0)
-    if (value_equal(map->u.seq.items[i], key, depth))
-      return map->u.seq.items[i + 1];
+    if (value_equal(map->u.seq.items[i], key, depth)) return map->u.seq.items[i + 1];
   return NULL;
 }
 
@@ -532,10 +497,8 @@ static bool value_equal_maps(const remora_value *a, const remora_value *b, int d
 
 /* What nests deeper than can cross is equal only to itself: that bounds the recursion. */
 static bool value_equal(const remora_value *a, const remora_value *b, int depth) {
-  if (a == b)
-    return true;
-  if (!a || !b || a->kind != b->kind)
-    return false;
+  if (a == b) return true;
+  if (!a || !b || a->kind != b->kind) return false;
   switch ((remora_kind)a->kind) {
   case REMORA_NULL:
     return true;
@@ -555,8 +518,7 @@ static bool value_equal(const remora_value *a, const remora_value *b, int depth)
     if (depth == 0 || a->u.seq.count != b->u.seq.count || !value_equal(a->u.seq.keywords, b->u.seq.keywords, depth - 1))
       return false;
     for (size_t i = 0; i < a->u.seq.count; i++)
-      if (!value_equal(a->u.seq.items[i], b->u.seq.items[i], depth - 1))
-        return false;
+      if (!value_equal(a->u.seq.items[i], b->u.seq.items[i], depth - 1)) return false;
     return true;
   case REMORA_MAP:
     return depth > 0 && a->u.seq.count == b->u.seq.count && value_equal_maps(a, b, depth - 1);
@@ -576,12 +538,10 @@ bool value_has_equal_keys(const remora_value *map) {
   struct value_index index = {.map = NULL};
   int equal = value_wants_index(map) ? value_index_init(&index, map, VALUE_MAX_DEPTH) : -1;
   free(index.slots);
-  if (equal >= 0)
-    return equal;
+  if (equal >= 0) return equal;
   for (size_t i = 2; i < map->u.seq.count; i += 2)
     for (size_t k = 0; k < i; k += 2)
-      if (value_equal(map->u.seq.items[i], map->u.seq.items[k], VALUE_MAX_DEPTH))
-        return true;
+      if (value_equal(map->u.seq.items[i], map->u.seq.items[k], VALUE_MAX_DEPTH)) return true;
   return false;
 }
 
@@ -603,13 +563,10 @@ int value_utf8(const char *text, size_t length) {
     size_t n = *at >= 0xf0 ? 4 : *at >= 0xe0 ? 3 : 2;
     /* The second byte's range keeps out overlong forms and what is beyond U+10FFFF. */
     unsigned low = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : 0x80, high = *at == 0xf4 ? 0x8f : 0xbf;
-    if (*at < 0xc2 || *at > 0xf4 || (size_t)(end - at) < n || at[1] < low || at[1] > high)
-      return 0;
+    if (*at < 0xc2 || *at > 0xf4 || (size_t)(end - at) < n || at[1] < low || at[1] > high) return 0;
     for (size_t i = 2; i < n; i++)
-      if ((at[i] & 0xc0) != 0x80)
-        return 0;
-    if (*at == 0xed && at[1] >= 0xa0)
-      result = 2;
+      if ((at[i] & 0xc0) != 0x80) return 0;
+    if (*at == 0xed && at[1] >= 0xa0) result = 2;
     at += n;
   }
   return result;

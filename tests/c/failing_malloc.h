@@ -24,8 +24,7 @@ static volatile bool failing_on;        /* and all that follow too */
 static volatile long failing_live;      /* allocations that were not freed yet */
 
 static bool failing_now(void) {
-  if (failing_countdown == 0)
-    return failing_on;
+  if (failing_countdown == 0) return failing_on;
   failing_countdown = failing_countdown - 1;
   return failing_countdown == 0;
 }
@@ -76,8 +75,7 @@ static int failing_each(bool (*what)(void *argument), void *argument) {
       reached = failing_countdown == 0;
       failing_countdown = 0;
       failing_on = false;
-      if (failing_live != before)
-        return -1;
+      if (failing_live != before) return -1;
       failed += !ok;
     }
   }

@@ -29,9 +29,9 @@ static inline int64_t now_ms(void) {
 /* ----------------------------------------------------------------------------------------------------------- errors */
 
 /* What has to work: says why it did not. */
-#define WORKS(err)                                                                                                                \
-  do {                                                                                                                            \
-    if (err) fail_msg("%s: %s", remora_code_name(remora_error_code(err)), remora_error_message(err));                              \
+#define WORKS(err)                                                                                                     \
+  do {                                                                                                                 \
+    if (err) fail_msg("%s: %s", remora_code_name(remora_error_code(err)), remora_error_message(err));                  \
   } while (0)
 
 /* The error that was expected; text NULL: any message. Frees it. */
@@ -53,12 +53,23 @@ static inline remora_value *pack(const char *kinds, ...) {
   for (; *kinds; kinds++) {
     remora_value *v = NULL;
     switch (*kinds) {
-    case 'i': v = remora_int(va_arg(ap, int)); break;
-    case 's': v = remora_str(va_arg(ap, const char *)); break;
-    case 'v': v = va_arg(ap, remora_value *); break;
-    case 'p': v = remora_value_of_proxy(va_arg(ap, remora_proxy *)); break;
-    case 'o': v = remora_value_of_object(va_arg(ap, remora_object *)); break;
-    default: break;
+    case 'i':
+      v = remora_int(va_arg(ap, int));
+      break;
+    case 's':
+      v = remora_str(va_arg(ap, const char *));
+      break;
+    case 'v':
+      v = va_arg(ap, remora_value *);
+      break;
+    case 'p':
+      v = remora_value_of_proxy(va_arg(ap, remora_proxy *));
+      break;
+    case 'o':
+      v = remora_value_of_object(va_arg(ap, remora_object *));
+      break;
+    default:
+      break;
     }
     assert_int_equal(remora_append(list, v), 0);
   }
@@ -117,50 +128,49 @@ static inline remora_error *await_error(remora_future *f) {
 /* ------------------------------------------------------------------------------------------------------ connections */
 
 /* What the far side runs, sent over as a module. */
-static const char far_source[] =
-    "import ctypes, os, re, signal, sys, threading, time\n"
-    "def identity(x): return x\n"
-    "def both(*args, **kwargs): return [list(args), kwargs]\n"
-    "def add(a, b): return a + b\n"
-    "def fail(text): raise ValueError(text)\n"
-    "def apply(f, *args): return f(*args)\n"
-    "def same(a, b): return a is b\n"
-    "def down(f, n): return 0 if n == 0 else 1 + f(n - 1)\n"
-    "def show(text): print(text, flush=True)\n"
-    "def sleep(s): time.sleep(s)\n"
-    "def kill_me(number): os.kill(os.getpid(), number)\n"
-    "def stop(): os.kill(os.getpid(), signal.SIGSTOP)\n"
-    "def leave(n): os._exit(n)\n"
-    "def leave_orderly(n): sys.exit(n)\n"
-    "def compute(s):\n"
-    "    end = time.monotonic() + s\n"
-    "    n = 0\n"
-    "    while time.monotonic() < end: n += 1\n"
-    "    return n > 0\n"
-    "def hold_lock(s): return ctypes.PyDLL(None).usleep(int(s * 1e6))\n"
-    "def long_regex(n): return re.match('(a+)+$', 'a' * n + 'b') is None\n"
-    "def rubbish():\n"
-    "    import _remora_node\n"
-    "    os.write(_remora_node.up.wfd, b'this is no frame, and never was one' * 10)\n"
-    "def orphan(s):\n"
-    "    pid = os.fork()\n"
-    "    if pid == 0:\n"
-    "        time.sleep(s)\n"
-    "        os._exit(0)\n"
-    "    return pid\n"
-    "class Counter:\n"
-    "    def __init__(self, start=0, step=1): self.n, self.step = start, step\n"
-    "    def up(self): self.n += self.step; return self.n\n"
-    "    def itself(self): return self\n"
-    "class Keep:\n"
-    "    def __init__(self): self.kept = []\n"
-    "    def keep(self, x): self.kept.append(x)\n"
-    "    def first(self): return self.kept[0]\n"
-    "    def call(self, *args): return self.kept[0](*args)\n"
-    "    def drop(self): del self.kept[:]\n"
-    "    def later(self, n):\n"
-    "        f = self.kept[0]\n"
-    "        threading.Thread(target=lambda: [f(i) for i in range(n)]).start()\n";
+static const char far_source[] = "import ctypes, os, re, signal, sys, threading, time\n"
+                                 "def identity(x): return x\n"
+                                 "def both(*args, **kwargs): return [list(args), kwargs]\n"
+                                 "def add(a, b): return a + b\n"
+                                 "def fail(text): raise ValueError(text)\n"
+                                 "def apply(f, *args): return f(*args)\n"
+                                 "def same(a, b): return a is b\n"
+                                 "def down(f, n): return 0 if n == 0 else 1 + f(n - 1)\n"
+                                 "def show(text): print(text, flush=True)\n"
+                                 "def sleep(s): time.sleep(s)\n"
+                                 "def kill_me(number): os.kill(os.getpid(), number)\n"
+                                 "def stop(): os.kill(os.getpid(), signal.SIGSTOP)\n"
+                                 "def leave(n): os._exit(n)\n"
+                                 "def leave_orderly(n): sys.exit(n)\n"
+                                 "def compute(s):\n"
+                                 "    end = time.monotonic() + s\n"
+                                 "    n = 0\n"
+                                 "    while time.monotonic() < end: n += 1\n"
+                                 "    return n > 0\n"
+                                 "def hold_lock(s): return ctypes.PyDLL(None).usleep(int(s * 1e6))\n"
+                                 "def long_regex(n): return re.match('(a+)+$', 'a' * n + 'b') is None\n"
+                                 "def rubbish():\n"
+                                 "    import _remora_node\n"
+                                 "    os.write(_remora_node.up.wfd, b'this is no frame, and never was one' * 10)\n"
+                                 "def orphan(s):\n"
+                                 "    pid = os.fork()\n"
+                                 "    if pid == 0:\n"
+                                 "        time.sleep(s)\n"
+                                 "        os._exit(0)\n"
+                                 "    return pid\n"
+                                 "class Counter:\n"
+                                 "    def __init__(self, start=0, step=1): self.n, self.step = start, step\n"
+                                 "    def up(self): self.n += self.step; return self.n\n"
+                                 "    def itself(self): return self\n"
+                                 "class Keep:\n"
+                                 "    def __init__(self): self.kept = []\n"
+                                 "    def keep(self, x): self.kept.append(x)\n"
+                                 "    def first(self): return self.kept[0]\n"
+                                 "    def call(self, *args): return self.kept[0](*args)\n"
+                                 "    def drop(self): del self.kept[:]\n"
+                                 "    def later(self, n):\n"
+                                 "        f = self.kept[0]\n"
+                                 "        threading.Thread(target=lambda: [f(i) for i in range(n)]).start()\n";
 
 /* A connection to a child, with options as name, value, ..., NULL. */
 static inline remora_conn *connect_with(const char *spec, remora_error **err, ...) {
@@ -248,13 +258,13 @@ static inline int count_fds(void) {
 }
 
 /* Serves the default queue until the condition holds. */
-#define SERVE_UNTIL(condition)                                                                                                    \
-  do {                                                                                                                            \
-    int64_t serve_end = now_ms() + LIMIT;                                                                                         \
-    while (!(condition)) {                                                                                                        \
-      if (now_ms() > serve_end) fail_msg("never: %s", #condition);                                                                \
-      (void)remora_serve(remora_default_queue(), 5);                                                                              \
-    }                                                                                                                             \
+#define SERVE_UNTIL(condition)                                                                                         \
+  do {                                                                                                                 \
+    int64_t serve_end = now_ms() + LIMIT;                                                                              \
+    while (!(condition)) {                                                                                             \
+      if (now_ms() > serve_end) fail_msg("never: %s", #condition);                                                     \
+      (void)remora_serve(remora_default_queue(), 5);                                                                   \
+    }                                                                                                                  \
   } while (0)
 
 static inline int hub_setup(void **state) {

@@ -140,8 +140,7 @@ static void test_integers(void **state) {
                                     "-9223372036854775808",
                                     "1000000000000000000",
                                     "999999999999999999"};
-  for (size_t i = 0; i < sizeof fit / sizeof *fit; i++)
-    check(remora_bigint(fit[i]), fit[i], true);
+  for (size_t i = 0; i < sizeof fit / sizeof *fit; i++) check(remora_bigint(fit[i]), fit[i], true);
   check(remora_bigint("9223372036854775808"), "{\"~i\":\"9223372036854775808\"}", false);
   check(remora_bigint("-123456789012345678901234567890"), "{\"~i\":\"-123456789012345678901234567890\"}", false);
   check_means("{\"~i\":\"5\"}", remora_int(5));
@@ -173,8 +172,7 @@ static void test_floats(void **state) {
                                       "5e-324",
                                       "2.5e-310",
                                       "1.7976931348623157e+308"};
-  for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
-    check(remora_float(strtod(exact[i], NULL)), exact[i], true);
+  for (size_t i = 0; i < sizeof exact / sizeof *exact; i++) check(remora_float(strtod(exact[i], NULL)), exact[i], true);
   check(remora_float(NAN), "{\"~f\":\"nan\"}", false);
   check(remora_float((double)INFINITY), "{\"~f\":\"inf\"}", false);
   check(remora_float(-(double)INFINITY), "{\"~f\":\"-inf\"}", false);
@@ -203,8 +201,7 @@ static void test_floats_are_shortest(void **state) {
       memcpy(&real, &bits, sizeof real);
     else
       real = (double)(int64_t)(bits >> 40) / (double)(1 + (bits & 0xffff)) * (i % 4 ? 1.0 : 1e-3);
-    if (!isfinite(real))
-      continue;
+    if (!isfinite(real)) continue;
     remora_value *v = remora_float(real);
     codec_out out = {0};
     char text[64], best[512];
@@ -234,8 +231,7 @@ static void test_floats_are_shortest(void **state) {
 
 static void test_a_locale_with_decimal_comma(void **state) {
   (void)state;
-  if (!setlocale(LC_NUMERIC, "de_DE.UTF-8") && !setlocale(LC_NUMERIC, "fr_FR.UTF-8"))
-    skip();
+  if (!setlocale(LC_NUMERIC, "de_DE.UTF-8") && !setlocale(LC_NUMERIC, "fr_FR.UTF-8")) skip();
   check(remora_float(1e-7 / 3), NULL, true);
   check(remora_float(0.1 + 0.2), "0.30000000000000004", true);
   setlocale(LC_NUMERIC, "C");
@@ -263,8 +259,7 @@ static void test_text(void **state) {
       text[at] = '\xc3';
       text[at + 1 < length ? at + 1 : 0] = '\xa9';
       remora_value *v = remora_text(text, length);
-      if (v)
-        check(v, NULL, true);
+      if (v) check(v, NULL, true);
     }
 }
 
@@ -344,8 +339,7 @@ enum nest { NEST_LIST, NEST_TUPLE, NEST_MAP, NEST_KEY, NEST_KINDS };
 
 static remora_value *nested(enum nest kind, int depth) {
   remora_value *v = remora_int(1);
-  for (int i = 0; i < depth; i++)
-    switch (kind) {
+  for (int i = 0; i < depth; i++) switch (kind) {
     case NEST_LIST:
       v = list_of(v);
       break;
@@ -383,11 +377,9 @@ static void test_depth(void **state) {
     for (int depth = VALUE_MAX_DEPTH; depth <= 100000; depth = depth == VALUE_MAX_DEPTH ? depth + 1 : depth * 9) {
       size_t on = strlen(opening[kind]), cn = strlen(closing[kind]), n = 0;
       char *text = malloc((size_t)depth * (on + cn) + 1);
-      for (int i = 0; i < depth; i++, n += on)
-        memcpy(text + n, opening[kind], on);
+      for (int i = 0; i < depth; i++, n += on) memcpy(text + n, opening[kind], on);
       text[n++] = '1';
-      for (int i = 0; i < depth; i++, n += cn)
-        memcpy(text + n, closing[kind], cn);
+      for (int i = 0; i < depth; i++, n += cn) memcpy(text + n, closing[kind], cn);
       v = decode_text(text, n, false, NULL);
       assert_true((v != NULL) == (depth == VALUE_MAX_DEPTH));
       remora_value_unref(v);
@@ -460,8 +452,7 @@ static void test_malformed_bodies(void **state) {
   for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) {
     remora_error *err = NULL;
     remora_value *v = decode_text(malformed[i], strlen(malformed[i]), false, &err);
-    if (v)
-      fail_msg("accepted: %s", malformed[i]);
+    if (v) fail_msg("accepted: %s", malformed[i]);
     assert_int_equal(remora_error_code(err), REMORA_E_VALUE);
     assert_non_null(strstr(remora_error_message(err), "byte "));
     remora_error_free(err);
@@ -579,8 +570,7 @@ static void check_with_oracle(const char *text, size_t length) {
     fail_msg("jansson %s, we %s: %.*s", j ? "accepts" : why.text, v ? "accept" : "refuse", (int)length, text);
   if (j) {
     remora_value *expected = from_oracle(j);
-    if (!remora_value_equal(v, expected))
-      fail_msg("other value than jansson's: %.*s", (int)length, text);
+    if (!remora_value_equal(v, expected)) fail_msg("other value than jansson's: %.*s", (int)length, text);
     remora_value_unref(expected);
   }
   remora_value_unref(v);
@@ -605,8 +595,7 @@ static void test_the_same_as_jansson(void **state) {
   for (size_t s = 0; s < sizeof seeds / sizeof *seeds; s++) {
     size_t length = strlen(seeds[s]);
     check_with_oracle(seeds[s], length);
-    for (size_t cut = 0; cut < length; cut++)
-      check_with_oracle(seeds[s], cut);
+    for (size_t cut = 0; cut < length; cut++) check_with_oracle(seeds[s], cut);
     for (int i = 0; i < 4000; i++) {
       static const char likely[] = "\"\\{}[],:0123456789.eE+-~ \n\0nutrfals\x80\xc3\xa9\xed\xa0\xff";
       char text[200];
@@ -644,8 +633,7 @@ static remora_value *random_text(void) {
     const char *bit = bits[random_bits() % (sizeof bits / sizeof *bits)];
     memcpy(text + n, bit, strlen(bit));
     n += strlen(bit);
-    if (random_bits() % 16 == 0)
-      text[n++] = '\0';
+    if (random_bits() % 16 == 0) text[n++] = '\0';
   }
   return remora_text(text, n);
 }
@@ -677,8 +665,7 @@ static remora_value *random_value(int depth) {
   case 10:
   case 11:
     v = bits & 1 ? remora_list() : remora_tuple();
-    for (uint64_t n = random_bits() % 6; n; n--)
-      remora_append(v, random_value(depth - 1));
+    for (uint64_t n = random_bits() % 6; n; n--) remora_append(v, random_value(depth - 1));
     return v;
   default:
     v = remora_map();
@@ -758,8 +745,7 @@ static bool decode_without_memory(void *out) {
 
 static void test_without_memory(void **state) {
   (void)state;
-  if (!failing_works())
-    skip();
+  if (!failing_works()) skip();
   remora_value *v = sample();
   assert_true(failing_each(encode_without_memory, v) >= 10);
   codec_out out = {0};

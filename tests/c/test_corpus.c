@@ -11,7 +11,9 @@ static remora_conn *connect_fake(const char *folder, const char *name, remora_qu
   const char *python = getenv("REMORA_PYTHON");
   remora_options *opts = remora_options_new();
   assert_int_equal(remora_options_set(opts, "command",
-                                      pack("ssssss", python ? python : "python3", "-S", "-E", REMORA_TESTS_DIR "/fixtures/fake_far.py", path, report), err),
+                                      pack("ssssss", python ? python : "python3", "-S", "-E",
+                                           REMORA_TESTS_DIR "/fixtures/fake_far.py", path, report),
+                                      err),
                    0);
   remora_options_set_queue(opts, q);
   remora_conn *c = remora_connect(NULL, opts, err);
@@ -97,7 +99,8 @@ static uint8_t *load(const char *folder, const char *name, size_t *length) {
   while (fgets(line, sizeof line, f)) {
     unsigned byte;
     int n;
-    for (const char *p = line; *line != '#' && sscanf(p, "%2x%n", &byte, &n) == 1; p += n) data[(*length)++] = (uint8_t)byte;
+    for (const char *p = line; *line != '#' && sscanf(p, "%2x%n", &byte, &n) == 1; p += n)
+      data[(*length)++] = (uint8_t)byte;
     assert_true(*length < 1 << 20);
   }
   (void)fclose(f);
@@ -117,7 +120,8 @@ static void retell(const uint8_t *data, size_t length, size_t piece, char *told,
     session_feed(&s, copy, now);
     free(copy);
     for (message *m; (m = session_next(&s)) != NULL; message_unref(m))
-      n += (size_t)snprintf(told + n, room - n, "%s %u %u %u %u\n", frame_kind_name(m->head.kind), m->head.call, m->head.size, m->nrefs, m->nraws);
+      n += (size_t)snprintf(told + n, room - n, "%s %u %u %u %u\n", frame_kind_name(m->head.kind), m->head.call,
+                            m->head.size, m->nrefs, m->nraws);
     assert_true(n < room);
   }
   (void)snprintf(told + n, room - n, "%s\n", s.fault ? s.fault : "no fault");
@@ -159,6 +163,7 @@ static int remove_report(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pieces), cmocka_unit_test(test_valid), cmocka_unit_test(test_invalid)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pieces), cmocka_unit_test(test_valid),
+                                     cmocka_unit_test(test_invalid)};
   return cmocka_run_group_tests(tests, make_report, remove_report);
 }

@@ -39,9 +39,9 @@ static const struct {
   uint8_t kind;
   const char *flags, *fields;
 } rules[] = {
-    {FRAME_HELLO, "", ""},        {FRAME_CALL, "ptcko", "miaox"}, {FRAME_REPLY, "ptc", "i"}, {FRAME_ERROR, "ptc", "i"},
-    {FRAME_CANCEL, "", "i"},      {FRAME_RELEASE, "", ""},        {FRAME_BEAT, "", ""},      {FRAME_CREDIT, "", "o"},
-    {FRAME_TYPE, "", "o"},        {FRAME_OUTPUT, "", "a"},        {FRAME_CHUNK_OF, "", "ia"}, {FRAME_BYE, "", ""},
+    {FRAME_HELLO, "", ""},   {FRAME_CALL, "ptcko", "miaox"}, {FRAME_REPLY, "ptc", "i"},  {FRAME_ERROR, "ptc", "i"},
+    {FRAME_CANCEL, "", "i"}, {FRAME_RELEASE, "", ""},        {FRAME_BEAT, "", ""},       {FRAME_CREDIT, "", "o"},
+    {FRAME_TYPE, "", "o"},   {FRAME_OUTPUT, "", "a"},        {FRAME_CHUNK_OF, "", "ia"}, {FRAME_BYE, "", ""},
 };
 
 static void test_flags(void **state) {
@@ -61,11 +61,20 @@ static void test_fields(void **state) {
     for (const char *field = "miaox"; *field; field++) {
       frame f = right(rules[i].kind);
       switch (*field) {
-      case 'm': f.mlen = 1, f.size = f.kind == FRAME_CALL ? 1 : f.size; break;
-      case 'i': f.call = 7; break;
-      case 'a': f.aux = 2; break;
-      case 'o': f.object = UINT64_C(1) << 40; break;
-      default: f.chain = UINT64_C(1) << 63;
+      case 'm':
+        f.mlen = 1, f.size = f.kind == FRAME_CALL ? 1 : f.size;
+        break;
+      case 'i':
+        f.call = 7;
+        break;
+      case 'a':
+        f.aux = 2;
+        break;
+      case 'o':
+        f.object = UINT64_C(1) << 40;
+        break;
+      default:
+        f.chain = UINT64_C(1) << 63;
       }
       bool may = strchr(rules[i].fields, *field) != NULL;
       if ((frame_check(&f, MOST) == NULL) != may) fail_msg("%s, field %c", frame_kind_name(f.kind), *field);
@@ -77,8 +86,9 @@ static void test_sizes(void **state) {
   static const struct {
     uint8_t kind;
     uint32_t most;
-  } table[] = {{FRAME_HELLO, 65536}, {FRAME_CANCEL, 0},   {FRAME_RELEASE, 65536}, {FRAME_BEAT, 0}, {FRAME_CREDIT, 0},
-               {FRAME_TYPE, 65536},  {FRAME_OUTPUT, 65536}, {FRAME_CHUNK_OF, 262144}, {FRAME_BYE, 65536}};
+  } table[] = {{FRAME_HELLO, 65536},  {FRAME_CANCEL, 0},        {FRAME_RELEASE, 65536},
+               {FRAME_BEAT, 0},       {FRAME_CREDIT, 0},        {FRAME_TYPE, 65536},
+               {FRAME_OUTPUT, 65536}, {FRAME_CHUNK_OF, 262144}, {FRAME_BYE, 65536}};
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     frame f = right(table[i].kind);
     f.size = table[i].most;
@@ -94,7 +104,8 @@ static void test_sizes(void **state) {
     ACCEPTED(.kind = kind, .call = 1, .flags = FRAME_CHUNKED, .size = FRAME_CHUNK + 1);
     ACCEPTED(.kind = kind, .call = 1, .flags = FRAME_CHUNKED, .size = MOST);
     REFUSED(.kind = kind, .call = 1, .flags = FRAME_CHUNKED, .size = MOST + 1);
-    assert_non_null(frame_check(&(frame){.kind = kind, .call = 1, .size = 101}, 100)); /* the limit holds for small ones too */
+    assert_non_null(
+        frame_check(&(frame){.kind = kind, .call = 1, .size = 101}, 100)); /* the limit holds for small ones too */
   }
 }
 
@@ -130,8 +141,9 @@ static void test_the_rest(void **state) {
 /* The bytes, as the specification draws them. */
 static void test_bytes(void **state) {
   (void)state;
-  static const uint8_t bytes[FRAME_HEADER] = {0x04, 0x03, 0x02, 0x01, 0x02, 0x15, 0xcd, 0xab, 0x14, 0x13, 0x12, 0x11, 0x24, 0x23, 0x22, 0x21,
-                                              0x38, 0x37, 0x36, 0x35, 0x34, 0x33, 0x32, 0x31, 0x48, 0x47, 0x46, 0x45, 0x44, 0x43, 0x42, 0x41};
+  static const uint8_t bytes[FRAME_HEADER] = {0x04, 0x03, 0x02, 0x01, 0x02, 0x15, 0xcd, 0xab, 0x14, 0x13, 0x12,
+                                              0x11, 0x24, 0x23, 0x22, 0x21, 0x38, 0x37, 0x36, 0x35, 0x34, 0x33,
+                                              0x32, 0x31, 0x48, 0x47, 0x46, 0x45, 0x44, 0x43, 0x42, 0x41};
   frame f = {.size = 0x01020304,
              .kind = FRAME_CALL,
              .flags = FRAME_PLAIN | FRAME_CHUNKED | FRAME_ONEWAY,
@@ -151,8 +163,9 @@ static void test_bytes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_kinds),    cmocka_unit_test(test_flags),    cmocka_unit_test(test_fields), cmocka_unit_test(test_sizes),
-      cmocka_unit_test(test_call_ids), cmocka_unit_test(test_the_rest), cmocka_unit_test(test_bytes),
+      cmocka_unit_test(test_kinds), cmocka_unit_test(test_flags),    cmocka_unit_test(test_fields),
+      cmocka_unit_test(test_sizes), cmocka_unit_test(test_call_ids), cmocka_unit_test(test_the_rest),
+      cmocka_unit_test(test_bytes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -276,7 +276,8 @@ static void test_then_on_a_queue_that_goes(void **state) {
   remora_conn *c = connect_here();
   atomic_int gone = 0;
   remora_queue *q = remora_queue_new();
-  remora_future *first = launch(c, "compute", pack("v", remora_float(0.05))), *second = launch(c, "identity", pack("i", 1));
+  remora_future *first = launch(c, "compute", pack("v", remora_float(0.05))),
+                *second = launch(c, "identity", pack("i", 1));
   assert_int_equal(remora_then(first, q, future_counted, &gone, count_up, NULL), 0);
   (void)remora_future_unref(first);
   (void)remora_queue_unref(q);
@@ -361,7 +362,8 @@ typedef struct own {
 } own;
 
 static remora_value *own_call(void *userdata, const char *method, const remora_value *args, remora_error **err);
-static const remora_class own_class = {.size = sizeof own_class, .name = "test.Own", .traits = "call", .call = own_call};
+static const remora_class own_class = {
+    .size = sizeof own_class, .name = "test.Own", .traits = "call", .call = own_call};
 
 static remora_value *own_call(void *userdata, const char *method, const remora_value *args, remora_error **err) {
   own *o = userdata;
@@ -419,7 +421,8 @@ static void test_methods_and_errors_of_callbacks(void **state) {
   own o = {0};
   remora_object *object = lend(&o);
   remora_value *args = pack("o", object);
-  remora_proxy *nothing = remora_can_on(c, "far_methods.nothing", NULL), *fail_here = remora_can_on(c, "far_methods.fail", NULL);
+  remora_proxy *nothing = remora_can_on(c, "far_methods.nothing", NULL),
+               *fail_here = remora_can_on(c, "far_methods.fail", NULL);
   remora_value *v = call(nothing, NULL, remora_value_ref(args));
   assert_int_equal(remora_value_kind(v), REMORA_NULL);
   v = (remora_value_unref(v), call(fail_here, NULL, remora_value_ref(args)));
@@ -735,9 +738,14 @@ static void test_any_order_of_destruction(void **state) {
     remora_future *f = start(p, NULL, pack("i", 100));
     if (i & 2) remora_conn_close(c); /* closed, or to be closed by the last of them */
     for (const char *what = orders[i / 4]; *what; what++) switch (*what) {
-      case 'f': f = remora_future_unref(f); break;
-      case 'p': p = remora_proxy_unref(p); break;
-      default: c = remora_conn_unref(c);
+      case 'f':
+        f = remora_future_unref(f);
+        break;
+      case 'p':
+        p = remora_proxy_unref(p);
+        break;
+      default:
+        c = remora_conn_unref(c);
       }
   }
 }
@@ -848,7 +856,8 @@ static void test_no_handler_is_installed(void **state) {
     struct sigaction is;
     if (i == SIGKILL || i == SIGSTOP || sigaction(i, NULL, &is) != 0) continue;
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    if (is.sa_handler != SIG_DFL && i != SIGSEGV && i != SIGBUS && i != SIGILL && i != SIGFPE && i != SIGSYS) /* cmocka's */
+    if (is.sa_handler != SIG_DFL && i != SIGSEGV && i != SIGBUS && i != SIGILL && i != SIGFPE &&
+        i != SIGSYS) /* cmocka's */
       fail_msg("signal %d has a handler", i);
 #endif
     if (i == SIGCHLD) assert_ptr_equal(is.sa_handler, SIG_DFL);
@@ -904,9 +913,9 @@ static void test_a_signal_ends_a_wait(void **state) {
 }
 
 /* What the child of a fork checks; its exit status: 0, or the number of the line that failed. */
-#define CHILD(condition)                                                                                                          \
-  do {                                                                                                                            \
-    if (!(condition)) _exit((__LINE__ % 250) + 1);                                                                                \
+#define CHILD(condition)                                                                                               \
+  do {                                                                                                                 \
+    if (!(condition)) _exit((__LINE__ % 250) + 1);                                                                     \
   } while (0)
 
 static void child_of_fork(remora_conn *c, remora_proxy *p, remora_future *f, remora_queue *q) {

@@ -20,10 +20,14 @@ enum { KEYS = 3000 };
 /* Keys of one sort: small numbers, addresses, numbers that differ in their highest bits only. */
 static uint64_t key_of(int sort, uint64_t i) {
   switch (sort) {
-  case 0: return i + 1;
-  case 1: return UINT64_C(0x7f0012340000) + i * 64;
-  case 2: return (i + 1) << 52;
-  default: return 1 | (i << 32);
+  case 0:
+    return i + 1;
+  case 1:
+    return UINT64_C(0x7f0012340000) + i * 64;
+  case 2:
+    return (i + 1) << 52;
+  default:
+    return 1 | (i << 32);
   }
 }
 

@@ -14,9 +14,10 @@ static const bool carried_too[] = {false, true};
 
 static remora_conn *connect_watched(bool carried) {
   remora_error *err = NULL;
-  remora_conn *c = carried ? connect_with(NULL, &err, "heartbeat", remora_int(HEARTBEAT), "dead_after", remora_int(DEAD_AFTER),
-                                          "command", pack("s", "env"), NULL)
-                           : connect_with("-", &err, "heartbeat", remora_int(HEARTBEAT), "dead_after", remora_int(DEAD_AFTER), NULL);
+  remora_conn *c =
+      carried ? connect_with(NULL, &err, "heartbeat", remora_int(HEARTBEAT), "dead_after", remora_int(DEAD_AFTER),
+                             "command", pack("s", "env"), NULL)
+              : connect_with("-", &err, "heartbeat", remora_int(HEARTBEAT), "dead_after", remora_int(DEAD_AFTER), NULL);
   WORKS(err);
   assert_non_null(c);
   return c;
@@ -88,7 +89,8 @@ static void test_exits_in_a_call(void **state) {
     expect_lost(c, launch(c, "leave", pack("i", 3)), "exit status 3", 0, DEAD_AFTER);
   }
   remora_conn *c = connect_watched(false);
-  expect_error(await_error(launch(c, "leave_orderly", pack("i", 3))), REMORA_E_REMOTE, NULL); /* sys.exit() is an error like others */
+  expect_error(await_error(launch(c, "leave_orderly", pack("i", 3))), REMORA_E_REMOTE,
+               NULL); /* sys.exit() is an error like others */
   assert_true(remora_conn_is_valid(c));
   finish(c);
 }
@@ -178,7 +180,8 @@ static void test_holding_the_lock_is_not_death(void **state) {
 static void expect_no_connection(const char *script, int limit, const char *stage, const char *text) {
   remora_error *err = NULL;
   int64_t begin = now_ms();
-  assert_null(connect_with("-", &err, "timeout", remora_int(limit), "interpreter", pack("sss", "sh", "-c", script), NULL));
+  assert_null(
+      connect_with("-", &err, "timeout", remora_int(limit), "interpreter", pack("sss", "sh", "-c", script), NULL));
   assert_in_range(now_ms() - begin, 0, 5 * limit);
   assert_string_equal(remora_error_stage(err), stage);
   expect_error(err, REMORA_E_CONNECT, text);
@@ -192,7 +195,8 @@ static void test_no_greeting(void **state) {
   expect_no_connection("exit 3", 5000, "bootstrap", "exit status 3");
   expect_no_connection("kill -9 $$", 5000, "bootstrap", "signal 9");
   expect_no_connection("exec yes", 5000, "hello", "rubbish");
-  expect_no_connection("printf '\\000REMORA\\nthis is no frame, and it is long enough for one'; exec sleep 600", 5000, "hello", NULL);
+  expect_no_connection("printf '\\000REMORA\\nthis is no frame, and it is long enough for one'; exec sleep 600", 5000,
+                       "hello", NULL);
 }
 
 int main(void) {

@@ -41,8 +41,10 @@ static void test_hand_over_to_one_that_leaves_too(void **state) {
   (void)state;
   remora_conn *c = connect_here();
   remora_proxy *sleep_there = far(c, "sleep");
-  remora_future *first = start(sleep_there, NULL, pack("v", remora_float(0.3))), *second = start(sleep_there, NULL, pack("v", remora_float(0.1)));
-  remora_future *const who[] = {first, second, first}; /* the driver, the one that stays, the one that leaves with the driver */
+  remora_future *first = start(sleep_there, NULL, pack("v", remora_float(0.3))),
+                *second = start(sleep_there, NULL, pack("v", remora_float(0.1)));
+  remora_future *const who[] = {first, second,
+                                first}; /* the driver, the one that stays, the one that leaves with the driver */
   pthread_t threads[3];
   for (int i = 0; i < 3; i++) {
     assert_int_equal(pthread_create(&threads[i], NULL, await_it, who[i]), 0);
@@ -75,7 +77,8 @@ static remora_value *count_call(void *userdata, const char *method, const remora
   ++*(atomic_int *)userdata;
   return NULL;
 }
-static const remora_class count_class = {.size = sizeof count_class, .name = "test.Count", .traits = "call", .call = count_call};
+static const remora_class count_class = {
+    .size = sizeof count_class, .name = "test.Count", .traits = "call", .call = count_call};
 
 static void *dispatch(void *argument) {
   (void)remora_serve(argument, 3000);

@@ -24,8 +24,7 @@ static void expect_message(remora_error *err, int code, const char *text) {
 static remora_value *words_value(const char *text) {
   remora_value *list = remora_list();
   char *copy = strdup(text), *rest = copy;
-  for (char *word; (word = strsep(&rest, "|"));)
-    assert_int_equal(remora_append(list, remora_str(word)), 0);
+  for (char *word; (word = strsep(&rest, "|"));) assert_int_equal(remora_append(list, remora_str(word)), 0);
   free(copy);
   return list;
 }
@@ -147,12 +146,9 @@ static void test_options(void **state) {
     remora_options *opts = remora_options_new();
     remora_error *err = NULL;
     int rc = remora_options_set(opts, table[i].name, table[i].make(), &err);
-    if (rc == 0 && table[i].message)
-      fail_msg("%s was taken instead of: %s", table[i].name, table[i].message);
-    if (rc && !table[i].message)
-      fail_msg("%s", remora_error_message(err));
-    if (rc)
-      expect_message(err, REMORA_E_INVALID, table[i].message);
+    if (rc == 0 && table[i].message) fail_msg("%s was taken instead of: %s", table[i].name, table[i].message);
+    if (rc && !table[i].message) fail_msg("%s", remora_error_message(err));
+    if (rc) expect_message(err, REMORA_E_INVALID, table[i].message);
     remora_options *copy = options_copy(opts);
     remora_options_free(opts); /* the copy lives without it */
     assert_non_null(copy);
@@ -195,8 +191,7 @@ static void test_heartbeat(void **state) {
       assert_int_equal(copy->dead_after, table[i].dead_after_is);
       carrier c;
       remora_error *err = NULL;
-      if (carrier_plan(&c, "-", copy, "stub", &err) == 0)
-        carrier_clear(&c);
+      if (carrier_plan(&c, "-", copy, "stub", &err) == 0) carrier_clear(&c);
       if (table[i].message)
         expect_message(err, REMORA_E_INVALID, table[i].message);
       else

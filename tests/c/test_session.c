@@ -172,7 +172,9 @@ static void cut_everywhere(uint32_t seed, uint32_t count, uint32_t piece, long l
       long sizes[7];
       int parts = (int)random_below(6);
       for (int i = 0; i <= parts; i++)
-        sizes[i] = random_below(3) ? (long)random_below(100) : i > 0 && random_below(3) == 0 ? 0 : (long)random_below((uint32_t)largest);
+        sizes[i] = random_below(3)                 ? (long)random_below(100)
+                   : i > 0 && random_below(3) == 0 ? 0
+                                                   : (long)random_below((uint32_t)largest);
       if (sizes[0] < 2) sizes[0] = 2; /* a body is never empty */
       sizes[parts + 1] = -1;
       assert_int_equal(send_sized(&near, head, kind == FRAME_CALL ? "method" : NULL, sizes), 0);
@@ -220,7 +222,8 @@ static void cut_everywhere(uint32_t seed, uint32_t count, uint32_t piece, long l
 
 static void test_random_pieces(void **state) {
   (void)state;
-  for (uint32_t seed = 1; seed <= 30; seed++) cut_everywhere(seed * 7919, 200, seed % 3 == 0 ? 100 : seed % 3 == 1 ? 5000 : 300000, 200000);
+  for (uint32_t seed = 1; seed <= 30; seed++)
+    cut_everywhere(seed * 7919, 200, seed % 3 == 0 ? 100 : seed % 3 == 1 ? 5000 : 300000, 200000);
 }
 
 static void test_byte_by_byte(void **state) {
@@ -357,9 +360,9 @@ static void test_large_messages_take_turns(void **state) {
   send_control(&s, FRAME_CANCEL, 4, true);
   n += list_frames(&s, frames + n, 64 - n);
   while (session_has_output(&s)) n += list_frames(&s, frames + n, 64 - n);
-  static const seen expected[] = {{FRAME_CALL, 1},     {FRAME_REPLY, 2},    {FRAME_CHUNK_OF, 1}, {FRAME_CANCEL, 4}, {FRAME_CALL, 3},
-                                  {FRAME_CHUNK_OF, 2}, {FRAME_CHUNK_OF, 1}, {FRAME_CHUNK_OF, 2}, {FRAME_CHUNK_OF, 1},
-                                  {FRAME_CHUNK_OF, 2}, {FRAME_CHUNK_OF, 1}, {FRAME_CHUNK_OF, 2}};
+  static const seen expected[] = {{FRAME_CALL, 1},     {FRAME_REPLY, 2},    {FRAME_CHUNK_OF, 1}, {FRAME_CANCEL, 4},
+                                  {FRAME_CALL, 3},     {FRAME_CHUNK_OF, 2}, {FRAME_CHUNK_OF, 1}, {FRAME_CHUNK_OF, 2},
+                                  {FRAME_CHUNK_OF, 1}, {FRAME_CHUNK_OF, 2}, {FRAME_CHUNK_OF, 1}, {FRAME_CHUNK_OF, 2}};
   assert_int_equal(n, sizeof expected / sizeof *expected);
   for (size_t i = 0; i < n; i++) {
     assert_int_equal(frames[i].kind, expected[i].kind);
@@ -377,7 +380,8 @@ static void test_control_goes_before_data(void **state) {
   assert_int_equal(take_output(&s, wire, 1500), 1500); /* cuts the second one */
   send_control(&s, FRAME_CANCEL, 99, true);
   send_control(&s, FRAME_BEAT, 0, true);
-  assert_int_equal(take_output(&s, wire, sizeof wire), 2 * (FRAME_HEADER + 1000) - 1500); /* which has to be ended first */
+  assert_int_equal(take_output(&s, wire, sizeof wire),
+                   2 * (FRAME_HEADER + 1000) - 1500); /* which has to be ended first */
   seen frames[64];
   size_t n = list_frames(&s, frames, 64);
   assert_int_equal(n, 50);
@@ -538,9 +542,18 @@ static void test_tables_have_to_fit(void **state) {
     uint32_t nrefs, nraws, raw, size; /* one length; the size of the payload after the counts */
     bool ok;
   } table[] = {
-      {0, 0, 0, 0, true},          {1, 0, 0, 16, true},         {1, 0, 0, 15, false},          {0, 1, 0, 4, true},
-      {0, 1, 0, 3, false},         {0, 1, 1, 4, false},         {0, 1, 1, 5, true},            {0, 1, UINT32_MAX, 8, false},
-      {UINT32_MAX, 0, 0, 64, false}, {0, UINT32_MAX, 0, 64, false}, {0x10000000, 0, 0, 0, false}, {1, 0x40000000, 0, 16, false},
+      {0, 0, 0, 0, true},
+      {1, 0, 0, 16, true},
+      {1, 0, 0, 15, false},
+      {0, 1, 0, 4, true},
+      {0, 1, 0, 3, false},
+      {0, 1, 1, 4, false},
+      {0, 1, 1, 5, true},
+      {0, 1, UINT32_MAX, 8, false},
+      {UINT32_MAX, 0, 0, 64, false},
+      {0, UINT32_MAX, 0, 64, false},
+      {0x10000000, 0, 0, 0, false},
+      {1, 0x40000000, 0, 16, false},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     session s;
@@ -549,7 +562,8 @@ static void test_tables_have_to_fit(void **state) {
     frame_put32(payload, table[i].nrefs);
     frame_put32(payload + 4, table[i].nraws);
     if (table[i].nraws) frame_put32(payload + 8, table[i].raw);
-    feed_frame(&s, (frame){.kind = FRAME_REPLY, .call = 1, .flags = FRAME_TABLES, .size = 8 + table[i].size}, payload, 8 + table[i].size);
+    feed_frame(&s, (frame){.kind = FRAME_REPLY, .call = 1, .flags = FRAME_TABLES, .size = 8 + table[i].size}, payload,
+               8 + table[i].size);
     if (table[i].ok != !s.fault) fail_msg("row %zu: %s", i, s.fault ? s.fault : "no fault");
     close_session(&s);
   }
@@ -569,7 +583,8 @@ static void test_references_are_limited(void **state) {
     s.max_message = UINT32_MAX;
     uint8_t *payload = calloc(1, size);
     frame_put32(payload, refs);
-    feed_frame(&s, (frame){.kind = FRAME_CALL, .flags = FRAME_CHUNKED | FRAME_TABLES, .call = 1, .size = size}, NULL, 0);
+    feed_frame(&s, (frame){.kind = FRAME_CALL, .flags = FRAME_CHUNKED | FRAME_TABLES, .call = 1, .size = size}, NULL,
+               0);
     for (uint32_t at = 0, n; at < size; at += n) {
       n = size - at < FRAME_CHUNK ? size - at : FRAME_CHUNK;
       feed_frame(&s, (frame){.kind = FRAME_CHUNK_OF, .call = 1, .aux = FRAME_CALL, .size = n}, payload + at, n);

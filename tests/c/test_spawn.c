@@ -26,16 +26,14 @@
 
 static void start(const carrier *c, spawned *s) {
   remora_error *err = NULL;
-  if (carrier_spawn(c, s, &err))
-    fail_msg("%s", remora_error_message(err));
+  if (carrier_spawn(c, s, &err)) fail_msg("%s", remora_error_message(err));
 }
 
 static void finish(spawned *s) {
   close(s->to);
   close(s->from);
   close(s->errors);
-  if (s->pidfd >= 0)
-    close(s->pidfd);
+  if (s->pidfd >= 0) close(s->pidfd);
 }
 
 /* Reads a non-blocking pipe to its end. */
@@ -46,8 +44,7 @@ static char *read_all(int fd, char *text, size_t room) {
     assert_true(poll(&p, 1, 10000) > 0);
     ssize_t got = read(fd, text + length, room - 1 - length);
     assert_true(got >= 0);
-    if (got == 0)
-      break;
+    if (got == 0) break;
     length += (size_t)got;
   }
   text[length] = '\0';
@@ -59,15 +56,13 @@ static void short_sleep(void) { nanosleep(&(struct timespec){0, 2000000}, NULL);
 /* Polls carrier_reap for at most ten seconds. */
 static int reap(const spawned *s, int *status) {
   int rc = 0;
-  for (int i = 0; i < 5000 && !(rc = carrier_reap(s, status)); i++)
-    short_sleep();
+  for (int i = 0; i < 5000 && !(rc = carrier_reap(s, status)); i++) short_sleep();
   return rc;
 }
 
 static int count_fds(void) {
   int count = 0;
-  for (int fd = 0; fd < 256; fd++)
-    count += fcntl(fd, F_GETFD) >= 0;
+  for (int fd = 0; fd < 256; fd++) count += fcntl(fd, F_GETFD) >= 0;
   return count;
 }
 
@@ -118,13 +113,11 @@ static void test_signals(void **state) {
   sigaddset(&mask, SIGCHLD);
   pthread_sigmask(SIG_BLOCK, &mask, &old);
   static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGUSR2};
-  for (size_t i = 0; i < 4; i++)
-    signal(ignored[i], SIG_IGN);
+  for (size_t i = 0; i < 4; i++) signal(ignored[i], SIG_IGN);
   spawned s;
   carrier c = CARRIER(WORD("cat"), WORD("/proc/self/status"));
   start(&c, &s);
-  for (size_t i = 0; i < 4; i++)
-    signal(ignored[i], SIG_DFL);
+  for (size_t i = 0; i < 4; i++) signal(ignored[i], SIG_DFL);
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   read_all(s.from, text, sizeof text);
   static const char *const sets[] = {"\nSigBlk:", "\nSigIgn:", "\nSigCgt:"};
@@ -197,23 +190,18 @@ static void test_closed_standard_descriptors(void **state) {
     pid_t pid = fork();
     if (pid == 0) {
       for (int fd = 0; fd < 3; fd++)
-        if (mask & (1 << fd))
-          close(fd);
+        if (mask & (1 << fd)) close(fd);
       spawned s;
       char text[64];
       int status;
       carrier c = CARRIER(WORD("cat"));
-      if (carrier_spawn(&c, &s, NULL) || s.to < 3 || s.from < 3 || s.errors < 3 || s.pidfd < 3)
-        _exit(1);
+      if (carrier_spawn(&c, &s, NULL) || s.to < 3 || s.from < 3 || s.errors < 3 || s.pidfd < 3) _exit(1);
       for (int fd = 0; fd < 3; fd++)
-        if ((mask & (1 << fd)) && fcntl(fd, F_GETFD) != -1)
-          _exit(2);
-      if (write(s.to, "hello", 5) != 5)
-        _exit(3);
+        if ((mask & (1 << fd)) && fcntl(fd, F_GETFD) != -1) _exit(2);
+      if (write(s.to, "hello", 5) != 5) _exit(3);
       close(s.to);
       struct pollfd p = {s.from, POLLIN, 0};
-      if (poll(&p, 1, 10000) != 1 || read(s.from, text, sizeof text) != 5 || memcmp(text, "hello", 5) != 0)
-        _exit(4);
+      if (poll(&p, 1, 10000) != 1 || read(s.from, text, sizeof text) != 5 || memcmp(text, "hello", 5) != 0) _exit(4);
       _exit(reap(&s, &status) == 1 && status == 0 ? 0 : 5);
     }
     int status = -1;
@@ -280,8 +268,7 @@ static void test_other_children_stay(void **state) {
   (void)state;
   int status = 77;
   pid_t other = fork();
-  if (other == 0)
-    _exit(5);
+  if (other == 0) _exit(5);
   spawned s;
   carrier c = CARRIER(WORD("true"));
   start(&c, &s);
@@ -411,8 +398,7 @@ static void *start_ten(void *argument) {
   spawned *s = argument;
   carrier c = CARRIER(WORD("cat"));
   for (int i = 0; i < 10; i++)
-    if (carrier_spawn(&c, &s[i], NULL))
-      return NULL;
+    if (carrier_spawn(&c, &s[i], NULL)) return NULL;
   return argument;
 }
 
@@ -422,8 +408,7 @@ static void test_many(void **state) {
   static spawned all[50];
   pthread_t threads[5];
   int before = count_fds();
-  for (int i = 0; i < 5; i++)
-    assert_int_equal(pthread_create(&threads[i], NULL, start_ten, &all[10 * i]), 0);
+  for (int i = 0; i < 5; i++) assert_int_equal(pthread_create(&threads[i], NULL, start_ten, &all[10 * i]), 0);
   for (int i = 0; i < 5; i++) {
     void *done = NULL;
     pthread_join(threads[i], &done);

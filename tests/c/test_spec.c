@@ -31,8 +31,7 @@ static void expect_message(remora_error *err, int code, const char *text) {
 static remora_value *words_value(const char *text) {
   remora_value *list = remora_list();
   char *copy = strdup(text), *rest = copy;
-  for (char *word; (word = strsep(&rest, "|"));)
-    assert_int_equal(remora_append(list, remora_str(word)), 0);
+  for (char *word; (word = strsep(&rest, "|"));) assert_int_equal(remora_append(list, remora_str(word)), 0);
   free(copy);
   return list;
 }
@@ -73,8 +72,7 @@ static void test_specs(void **state) {
   for (size_t i = 0; i < COUNT(table); i++) {
     spec_hop hop;
     remora_error *err = NULL;
-    if (spec_parse(&hop, table[i].spec, &err))
-      fail_msg("%s: %s", table[i].spec, remora_error_message(err));
+    if (spec_parse(&hop, table[i].spec, &err)) fail_msg("%s: %s", table[i].spec, remora_error_message(err));
     assert_int_equal(hop.type, table[i].type);
     assert_string_equal(hop.user ? hop.user : "none", table[i].user ? table[i].user : "none");
     assert_string_equal(hop.host ? hop.host : "none", table[i].host ? table[i].host : "none");
@@ -145,8 +143,7 @@ static void test_specs_refused(void **state) {
   for (size_t i = 0; i < COUNT(table); i++) {
     spec_hop hop;
     remora_error *err = NULL;
-    if (!spec_parse(&hop, table[i].spec, &err))
-      fail_msg("\"%s\" was taken", table[i].spec);
+    if (!spec_parse(&hop, table[i].spec, &err)) fail_msg("\"%s\" was taken", table[i].spec);
     expect_message(err, REMORA_E_INVALID, table[i].message);
   }
 }
@@ -184,8 +181,7 @@ static void test_split(void **state) {
     for (size_t w = 0; w < words.count; w++)
       snprintf(joined + strlen(joined), sizeof joined - strlen(joined), "%s%s", w ? "|" : "", words.items[w]);
     assert_int_equal(rc, table[i].words ? 0 : -1);
-    if (table[i].words)
-      assert_string_equal(joined, table[i].words);
+    if (table[i].words) assert_string_equal(joined, table[i].words);
     spec_words_clear(&words);
   }
 }
@@ -222,8 +218,7 @@ static void set_option(remora_options *opts, const char *text) {
     v = words_value(value);
   }
   remora_error *err = NULL;
-  if (remora_options_set(opts, name, v, &err))
-    fail_msg("%s", remora_error_message(err));
+  if (remora_options_set(opts, name, v, &err)) fail_msg("%s", remora_error_message(err));
   free(name);
 }
 
@@ -231,8 +226,7 @@ static char *join_words(char **words) {
   char *text = NULL;
   size_t length;
   FILE *f = open_memstream(&text, &length);
-  for (char **word = words; *word; word++)
-    fprintf(f, "%s%s", word == words ? "" : "|", *word);
+  for (char **word = words; *word; word++) fprintf(f, "%s%s", word == words ? "" : "|", *word);
   fclose(f);
   return text;
 }
@@ -298,8 +292,7 @@ static void test_plans(void **state) {
   };
   for (size_t i = 0; i < COUNT(table); i++) {
     remora_options *opts = remora_options_new();
-    for (const char *const *option = table[i].options; *option; option++)
-      set_option(opts, *option);
+    for (const char *const *option = table[i].options; *option; option++) set_option(opts, *option);
     carrier c;
     remora_error *err = NULL;
     if (carrier_plan(&c, table[i].spec, opts, "s t", &err))
@@ -333,8 +326,7 @@ static void test_plans_refused(void **state) {
   };
   for (size_t i = 0; i < COUNT(table); i++) {
     remora_options *opts = remora_options_new();
-    for (const char *const *option = table[i].options; *option; option++)
-      set_option(opts, *option);
+    for (const char *const *option = table[i].options; *option; option++) set_option(opts, *option);
     carrier c;
     remora_error *err = NULL;
     assert_int_equal(carrier_plan(&c, table[i].spec, opts, "stub", &err), -1);
@@ -455,16 +447,13 @@ static int remove_scripts(void **state) {
 static size_t run(const carrier *c, char *text, size_t room) {
   spawned s;
   remora_error *err = NULL;
-  if (carrier_spawn(c, &s, &err))
-    fail_msg("%s", remora_error_message(err));
+  if (carrier_spawn(c, &s, &err)) fail_msg("%s", remora_error_message(err));
   size_t length = 0;
   for (;;) {
     struct pollfd p = {s.from, POLLIN, 0};
-    if (poll(&p, 1, 10000) <= 0)
-      fail_msg("nothing came");
+    if (poll(&p, 1, 10000) <= 0) fail_msg("nothing came");
     ssize_t got = read(s.from, text + length, room - length);
-    if (got <= 0)
-      break;
+    if (got <= 0) break;
     length += (size_t)got;
   }
   int status;
@@ -473,8 +462,7 @@ static size_t run(const carrier *c, char *text, size_t room) {
   close(s.to);
   close(s.from);
   close(s.errors);
-  if (s.pidfd >= 0)
-    close(s.pidfd);
+  if (s.pidfd >= 0) close(s.pidfd);
   return length;
 }
 
@@ -606,8 +594,7 @@ static void test_explanation_of_rubbish(void **state) {
   assert_int_equal(carrier_plan(&c, "-", NULL, "stub", NULL), 0);
   for (unsigned seed = 0; seed < 200; seed++) {
     size_t length = seed * 331 % sizeof tail;
-    for (size_t i = 0; i < length; i++)
-      tail[i] = (char)(seed % 3 ? (unsigned)rand() : seed % 2 ? '\n' : 'x');
+    for (size_t i = 0; i < length; i++) tail[i] = (char)(seed % 3 ? (unsigned)rand() : seed % 2 ? '\n' : 'x');
     remora_error *err = NULL;
     carrier_explain(&c, tail, length, EXIT(1), true, &err);
     assert_null(strchr(remora_error_message(err), '\n'));

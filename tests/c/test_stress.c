@@ -13,9 +13,11 @@ static uint32_t next_random(uint32_t *seed) { return *seed = *seed * 1664525u + 
 
 /* What a call may end with here. */
 static void check_error(remora_error *err) {
-  static const int expected[] = {REMORA_E_LOST, REMORA_E_TIMEOUT, REMORA_E_CANCELLED, REMORA_E_OVERLOADED, REMORA_E_REMOTE};
+  static const int expected[] = {REMORA_E_LOST, REMORA_E_TIMEOUT, REMORA_E_CANCELLED, REMORA_E_OVERLOADED,
+                                 REMORA_E_REMOTE};
   bool known = false;
-  for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) known = known || remora_error_code(err) == expected[i];
+  for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+    known = known || remora_error_code(err) == expected[i];
   if (!known) {
     fprintf(stderr, "unexpected: %s: %s\n", remora_code_name(remora_error_code(err)), remora_error_message(err));
     abort();
@@ -24,12 +26,12 @@ static void check_error(remora_error *err) {
 }
 
 /* Threads of this test must not use cmocka's assertions: they jump. */
-#define MUST(condition)                                                                                                           \
-  do {                                                                                                                            \
-    if (!(condition)) {                                                                                                           \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                             \
-      abort();                                                                                                                    \
-    }                                                                                                                             \
+#define MUST(condition)                                                                                                \
+  do {                                                                                                                 \
+    if (!(condition)) {                                                                                                \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                  \
+      abort();                                                                                                         \
+    }                                                                                                                  \
   } while (0)
 
 static remora_value *one_int(int64_t n) {
@@ -52,7 +54,8 @@ static remora_value *echo_call(void *userdata, const char *method, const remora_
   ((shared *)userdata)->echoes++;
   return remora_int(remora_as_int(remora_at(args, 0)));
 }
-static const remora_class echo_class = {.size = sizeof echo_class, .name = "test.Echo", .traits = "call", .call = echo_call};
+static const remora_class echo_class = {
+    .size = sizeof echo_class, .name = "test.Echo", .traits = "call", .call = echo_call};
 
 static void echo_gone(void *userdata) { ((shared *)userdata)->gone++; }
 static void future_ready(remora_future *f, void *userdata) {

@@ -88,8 +88,7 @@ static void test_bigint(void **state) {
   }
   static const char *const bad[] = {"",   "-",   "+1",  "01",  "-01", "00", "1 ",
                                     " 1", "0x1", "1.0", "1e5", "--1", "1-", "a"};
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-    assert_null(remora_bigint(bad[i]));
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_null(remora_bigint(bad[i]));
 }
 
 static void test_utf8(void **state) {
@@ -166,11 +165,9 @@ static void test_text_and_bytes(void **state) {
 static void test_list(void **state) {
   (void)state;
   remora_value *list = remora_list();
-  for (int i = 0; i < 100000; i++)
-    assert_int_equal(remora_append(list, remora_int(i)), 0);
+  for (int i = 0; i < 100000; i++) assert_int_equal(remora_append(list, remora_int(i)), 0);
   assert_int_equal(remora_length(list), 100000);
-  for (int i = 0; i < 100000; i += 999)
-    assert_int_equal(remora_as_int(remora_at(list, (size_t)i)), i);
+  for (int i = 0; i < 100000; i += 999) assert_int_equal(remora_as_int(remora_at(list, (size_t)i)), i);
   assert_null(remora_at(list, 100000));
   assert_null(remora_key_at(list, 0));
   remora_value_unref(list);
@@ -192,8 +189,7 @@ static void test_map(void **state) {
   assert_int_equal(remora_set(map, "a", remora_int(1)), 0);
   assert_int_equal(remora_put(map, remora_int(5), remora_str("five")), 0);
   assert_int_equal(remora_put(map, remora_text("a\0b", 3), remora_null()), 0);
-  for (int i = 0; i < 100; i++)
-    assert_int_equal(remora_put(map, remora_int(1000 + i), remora_int(i)), 0);
+  for (int i = 0; i < 100; i++) assert_int_equal(remora_put(map, remora_int(1000 + i), remora_int(i)), 0);
   assert_int_equal(remora_length(map), 103);
   assert_int_equal(remora_as_int(remora_get(map, "a")), 1);
   assert_null(remora_get(map, "b"));
@@ -325,10 +321,8 @@ static void test_equal_keys(void **state) {
       remora_value *map = remora_map();
       for (int i = 0; i < 2 * sizes[s]; i++) {
         int number = i / 2 + 1000; /* each twice; the first of them is left out below */
-        if (i == 1)
-          assert_false(value_has_equal_keys(map));
-        if (i % 2 && i != 2 * sizes[s] - 1)
-          continue;
+        if (i == 1) assert_false(value_has_equal_keys(map));
+        if (i % 2 && i != 2 * sizes[s] - 1) continue;
         char text[32];
         snprintf(text, sizeof text, "%d", number);
         remora_value *key = kind == 0   ? remora_str(text)
@@ -336,8 +330,7 @@ static void test_equal_keys(void **state) {
                             : kind == 2 ? remora_float(number + 0.5)
                                         : list_of(remora_int(number));
         remora_put(map, key, remora_null());
-        if (i == 2 * sizes[s] - 2)
-          assert_false(value_has_equal_keys(map));
+        if (i == 2 * sizes[s] - 2) assert_false(value_has_equal_keys(map));
       }
       assert_true(value_has_equal_keys(map));
       remora_value_unref(map);
@@ -381,8 +374,7 @@ static void test_deep_values_are_freed_without_recursion(void **state) {
   (void)state;
   int gone = 0;
   remora_value *v = witness(&gone);
-  for (int i = 0; i < 1000000; i++)
-    switch (i % 4) {
+  for (int i = 0; i < 1000000; i++) switch (i % 4) {
     case 0:
       v = list_of(v);
       break;
@@ -404,8 +396,7 @@ static void test_deep_values_are_freed_without_recursion(void **state) {
 }
 
 static void *share(void *v) {
-  for (int i = 0; i < 100000; i++)
-    remora_value_unref(remora_value_ref(v));
+  for (int i = 0; i < 100000; i++) remora_value_unref(remora_value_ref(v));
   return remora_value_unref(v);
 }
 
@@ -414,11 +405,9 @@ static void test_references_are_counted_atomically(void **state) {
   int gone = 0;
   remora_value *v = list_of(witness(&gone));
   pthread_t threads[4];
-  for (int i = 0; i < 4; i++)
-    assert_int_equal(pthread_create(&threads[i], NULL, share, remora_value_ref(v)), 0);
+  for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, share, remora_value_ref(v)), 0);
   remora_value_unref(v);
-  for (int i = 0; i < 4; i++)
-    pthread_join(threads[i], NULL);
+  for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
   assert_int_equal(gone, 1);
 }
 
@@ -581,8 +570,7 @@ static bool build_without_memory(void *unused) {
     failed |= remora_append(args, remora_bigint("123456789012345678901234567890"));
   }
   failed |= remora_set_keywords(args, remora_map());
-  if (map)
-    assert_false(value_has_equal_keys(map));
+  if (map) assert_false(value_has_equal_keys(map));
   remora_value_unref(map);
   remora_value_unref(args);
   return !failed;
@@ -608,8 +596,7 @@ static bool errors_without_memory(void *map) {
 
 static void test_without_memory(void **state) {
   (void)state;
-  if (!failing_works())
-    skip();
+  if (!failing_works()) skip();
   assert_true(failing_each(build_without_memory, NULL) > 100);
   remora_value *map = far_error("KeyError", "because");
   assert_true(failing_each(errors_without_memory, map) > 10);
