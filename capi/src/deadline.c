@@ -60,7 +60,7 @@ void deadline_set(remora_future *f, uint64_t at_ms) {
   heap_settle(h, f, ++h->ndeadlines);
   if (f->heap_index != 1) return;
   deadline_arm(h);
-  loop_changed(h);
+  loop_due(h);
 }
 
 void deadline_clear(remora_future *f) {

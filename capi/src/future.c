@@ -86,7 +86,7 @@ static void future_ready(remora_future *f, remora_state state) {
   deadline_clear(f);
   future_set_awaited(f, false);
   atomic_store_explicit(&f->state, (int)state, memory_order_release);
-  if (f->watches) f->hub->watched--;
+  if (f->watches && f->conn) f->hub->watched--;
   while (f->watches) {
     watch *w = f->watches;
     f->watches = w->next;
@@ -133,7 +133,7 @@ int remora_then(remora_future *f, remora_queue *queue, void (*fn)(remora_future 
   if (atomic_load(&f->state) != REMORA_PENDING) {
     watch_fire(f, w);
   } else {
-    if (!f->watches) h->watched++;
+    if (!f->watches && f->conn) h->watched++;
     *f->watches_last = w;
     f->watches_last = &w->next;
   }

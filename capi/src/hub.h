@@ -42,7 +42,7 @@ typedef struct hub {
   uint64_t lease_until;   /* uv_hrtime */
   uint64_t turned;        /* uv_hrtime of the loop's last turn */
   remora_future *awaited; /* REMORA_AWAITED and pending: their threads are about to wait */
-  size_t watched;         /* pending futures that remora_then watches: their readers do not drive */
+  size_t watched;         /* pending calls that remora_then watches: their readers do not drive (the end of a connection may take its time) */
   uint64_t waits;         /* waits that ended; tells the background thread that somebody is busy */
   waiter *waiters;
   int kick_fd;
@@ -126,6 +126,8 @@ int loop_start(hub *h); /* the background thread */
 /* Runs one wait. Under no lock. Returns like remora_wait_for. */
 remora_wait loop_wait(hub *h, waiter *w, int64_t ms);
 remora_wait loop_spin(hub *h, waiter *w);
+/* Under the lock: a timer is due sooner: who sleeps on the loop must not oversleep it. Who is about to wait, or takes over after the lease, sees for himself. */
+void loop_due(hub *h);
 /* Under the lock: watchers or timers changed; whoever sleeps on the loop has to look. */
 void loop_changed(hub *h);
 /* Under the lock: nobody may read until the lease is over: the caller is about to wait. */

@@ -81,6 +81,10 @@ void loop_wake_credit(hub *h, const remora_conn *c) {
     if (w->credit == c || w->gone == c) loop_wake(w);
 }
 
+void loop_due(hub *h) {
+  if (h->sleeping > 0) eventfd_set(h->kick_fd);
+}
+
 void loop_changed(hub *h) {
   if (h->driver != DRIVER_NONE) {
     if (h->sleeping > 0) eventfd_set(h->kick_fd);

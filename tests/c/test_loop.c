@@ -128,6 +128,50 @@ static void test_others_are_heard_beside_a_busy_thread(void **state) {
   (void)remora_queue_unref(q);
 }
 
+/* How often the other threads of this process went to sleep. */
+static long switches_of_others(void) {
+  long total = 0;
+  DIR *dir = opendir("/proc/self/task");
+  assert_non_null(dir);
+  for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+    char path[300], line[128];
+    long n;
+    if (*e->d_name == '.' || atol(e->d_name) == (long)gettid()) continue;
+    (void)snprintf(path, sizeof path, "/proc/self/task/%s/status", e->d_name);
+    FILE *f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f))
+      if (sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1) total += n;
+    if (f) (void)fclose(f);
+  }
+  (void)closedir(dir);
+  return total;
+}
+
+/* Calls in a row meet no other thread, with a time limit or without, and whoever wants to hear of the connection's end. */
+static void test_calls_wake_no_other_thread(void **state) {
+  (void)state;
+  enum { COUNT = 2000 };
+  remora_conn *c = connect_here();
+  remora_proxy *counter = make(c, "Counter", NULL);
+  remora_future *closed = remora_conn_on_close(c, NULL);
+  assert_int_equal(remora_then(closed, NULL, NULL, NULL, NULL, NULL), 0);
+  for (int64_t limit = -1; limit <= 60000; limit += 60001) {
+    (void)remora_value_unref(call(counter, "up", NULL)); /* takes the loop over */
+    long before = switches_of_others();
+    int64_t begin = now_ms();
+    for (int i = 0; i < COUNT; i++) {
+      remora_future *f = remora_start_with(counter, "up", NULL, limit, 0, NULL);
+      (void)remora_value_unref(await(f));
+      (void)remora_future_unref(f);
+    }
+    long woken = switches_of_others() - before;
+    if (woken > 100 + (now_ms() - begin) / 10) fail_msg("time limit %lld: %ld times", (long long)limit, woken);
+  }
+  (void)remora_future_unref(closed);
+  (void)remora_proxy_unref(counter);
+  finish(c);
+}
+
 /* An idle connection uses no CPU: the background thread sleeps. */
 static void test_idle_costs_nothing(void **state) {
   (void)state;
@@ -147,6 +191,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_hand_over_to_one_that_leaves_too),
       cmocka_unit_test(test_others_are_heard_beside_a_busy_thread),
+      cmocka_unit_test(test_calls_wake_no_other_thread),
       cmocka_unit_test(test_idle_costs_nothing),
   };
   return cmocka_run_group_tests(tests, hub_setup, NULL);

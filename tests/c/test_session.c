@@ -222,7 +222,7 @@ static void cut_everywhere(uint32_t seed, uint32_t count, uint32_t piece, long l
 
 static void test_random_pieces(void **state) {
   (void)state;
-  for (uint32_t seed = 1; seed <= 30; seed++)
+  for (uint32_t seed = 1; seed <= 9; seed++)
     cut_everywhere(seed * 7919, 200, seed % 3 == 0 ? 100 : seed % 3 == 1 ? 5000 : 300000, 200000);
 }
 

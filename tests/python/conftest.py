@@ -21,6 +21,9 @@ sys.path.insert(0, FARMODS)
 # The far side is the Python that runs the tests, whatever `python3` is in PATH.
 os.environ.setdefault("REMORA_PYTHON", sys.executable)
 
+# A sanitizer watches this side; the far side is a stock interpreter.
+PRELOAD = os.environ.pop("LD_PRELOAD", None)
+
 SECONDS = 30  # for one test; none needs one
 
 
@@ -73,7 +76,8 @@ def script(tmp_path):
 def environment():
     """For a Python that is started by a test: finds remora and the far modules."""
     places = [os.path.dirname(os.path.dirname(os.path.abspath(remora.__file__))), FARMODS]
-    return dict(os.environ, PYTHONPATH=os.pathsep.join(places + [p for p in [os.environ.get("PYTHONPATH")] if p]))
+    more = {"LD_PRELOAD": PRELOAD} if PRELOAD else {}
+    return dict(os.environ, **more, PYTHONPATH=os.pathsep.join(places + [p for p in [os.environ.get("PYTHONPATH")] if p]))
 
 
 class Gate:
