@@ -42,8 +42,9 @@ typedef struct hub {
   uint64_t lease_until;   /* uv_hrtime */
   uint64_t turned;        /* uv_hrtime of the loop's last turn */
   remora_future *awaited; /* REMORA_AWAITED and pending: their threads are about to wait */
-  size_t watched;         /* pending calls that remora_then watches: their readers do not drive (the end of a connection may take its time) */
-  uint64_t waits;         /* waits that ended; tells the background thread that somebody is busy */
+  size_t
+      watched; /* pending calls that remora_then watches: their readers do not drive (the end of a connection may take its time) */
+  uint64_t waits; /* waits that ended; tells the background thread that somebody is busy */
   waiter *waiters;
   int kick_fd;
   uv_poll_t kick;
