@@ -251,7 +251,6 @@ static void timeout_cb(uv_timer_t *timer) {
   if (length > 500) printed += length - 500, length = 500;
   (void)error_stage(&why, stage, "%s: the far side did not greet within %" PRId64 " ms%s%.*s", c->carrier.name,
                     c->options->timeout, length ? "; it printed: " : "", (int)length, length ? printed : "");
-  if (c->proc.pid > 0 && !c->proc_gone) kill(c->proc.pid, SIGTERM);
   conn_finish(c, why);
 }
 
@@ -296,6 +295,7 @@ void liveness_end(remora_conn *c) {
   }
   if (!uv_is_active((uv_handle_t *)&c->reaper) && !uv_is_closing((uv_handle_t *)&c->reaper)) {
     if (c->far_stopped) kill(c->proc.pid, SIGKILL);
+    if (!c->hello) kill(c->proc.pid, SIGTERM); /* whatever this is, it need not care for an end of file */
     (void)uv_timer_start(&c->reaper, reaper_cb, 100,
                          100); /* the pidfd tells sooner; this is for those who do not want to end */
     loop_changed(c->hub);

@@ -199,6 +199,25 @@ static void test_no_greeting(void **state) {
                        "hello", NULL);
 }
 
+/* What was started in vain is told to end at once: this process may be about to exit. */
+static void test_nothing_stays_behind(void **state) {
+  (void)state;
+  char path[64], children[256] = "";
+  (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+  if (access(path, R_OK) != 0) skip(); /* a kernel without it */
+  expect_no_connection("printf '\\000REMORA\\nthis is no frame, and it is long enough for one'; exec sleep 600", 5000,
+                       "hello", NULL);
+  int64_t end = now_ms() + 1000;
+  do {
+    (void)remora_serve(remora_default_queue(), 5);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    if (!fgets(children, sizeof children, f)) *children = 0;
+    (void)fclose(f);
+  } while (*children && now_ms() < end);
+  assert_string_equal(children, "");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_killed),
@@ -212,6 +231,7 @@ int main(void) {
       cmocka_unit_test(test_computing_is_not_death),
       cmocka_unit_test(test_holding_the_lock_is_not_death),
       cmocka_unit_test(test_no_greeting),
+      cmocka_unit_test(test_nothing_stays_behind),
   };
   return cmocka_run_group_tests(tests, hub_setup, NULL);
 }
