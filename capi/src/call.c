@@ -100,7 +100,8 @@ int call_send(remora_conn *c, frame *head, const char *method, codec_out *out, r
 static int call_wait_credit(remora_conn *c, uint64_t cost, uint64_t until, unsigned flags, remora_error **err) {
   hub *h = c->hub;
   session *s = &c->session;
-  while (c->state != CONN_CLOSED && !session_has_credit(s, cost)) {
+  /* A call that descends from one of the far side does not wait: what uses up the credit may stand behind the very call that it belongs to. */
+  while (c->state != CONN_CLOSED && !call_chain && !session_has_credit(s, cost)) {
     if (flags & REMORA_NOWAIT)
       return error_set(err, REMORA_E_OVERLOADED, "%s: %llu bytes of calls are waiting to be run", c->carrier.name,
                        (unsigned long long)s->outstanding);

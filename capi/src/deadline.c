@@ -39,7 +39,7 @@ static void deadline_cb(uv_timer_t *timer) {
       frame cancel = {.kind = FRAME_CANCEL, .call = f->call};
       (void)session_pending_take(&c->session, f->call);
       f->call = 0;
-      (void)session_send_frame(&c->session, &cancel, NULL, true);
+      (void)session_send_frame(&c->session, &cancel, NULL, false); /* behind the call, if that still waits to be sent */
       conn_flush(c);
     }
     future_fail(f, remora_error_new(REMORA_E_TIMEOUT, "no answer within the call's time limit"));

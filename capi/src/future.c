@@ -153,7 +153,7 @@ int remora_cancel(remora_future *f) {
       frame cancel = {.kind = FRAME_CANCEL, .call = f->call};
       (void)session_pending_take(&c->session, f->call);
       f->call = 0;
-      (void)session_send_frame(&c->session, &cancel, NULL, true);
+      (void)session_send_frame(&c->session, &cancel, NULL, false); /* behind the call, if that still waits to be sent */
       conn_flush(c);
     }
     bool connecting = c && c->connecting == f;

@@ -21,6 +21,7 @@ static void hub_forked(void) {
   hub *h = hub_current;
   static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
   hub_making = fresh;
+  modules_forked();
   hub_current = NULL;
   if (!h) return;
   for (remora_conn *c = h->conns; c; c = c->next) {

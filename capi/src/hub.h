@@ -287,6 +287,7 @@ void inner_run(hub *h);                        /* under no lock */
 remora_object *bridge_object(remora_proxy *p); /* under the lock; *new* */
 struct modules *modules_new(const remora_options *opts);
 void modules_free(struct modules *m);
+void modules_forked(void);
 void modules_allow(struct modules *m, const char *name);
 /* Answers `module`, `resource` and `resources`. Under no lock. *new*, or NULL with *err. */
 remora_value *modules_answer(struct modules *m, const char *method, const remora_value *args, remora_error **err);

@@ -66,6 +66,12 @@ int remora_module_add(const char *language, const char *name, int is_package, co
   return 0;
 }
 
+/* The child of a fork: another thread may have held the lock. */
+void modules_forked(void) {
+  static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+  registry_lock = fresh;
+}
+
 /* --------------------------------------------------------------------------------------------------------------- policy */
 
 struct modules *modules_new(const remora_options *o) {
