@@ -3,7 +3,10 @@
 #include "python_values.h"
 
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 #include <structmember.h>
+#include <sys/mman.h>
 #include <time.h>
 
 /* --------------------------------------------------------------------------------------------------------------- waiting */
@@ -56,11 +59,37 @@ static int wait_for(remora_future *future, int64_t ms) {
   }
 }
 
-/* The result of a future that is ready. */
+/* Large bytes that nobody else will read: what was copied is given back to the kernel on the way, so that they do not stand in memory twice. */
+static PyObject *move_bytes(const char *data, size_t length) {
+  PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+  if (!bytes) return NULL;
+  const size_t step = 4u << 20, page = 4096;
+  char *to = PyBytes_AS_STRING(bytes);
+  uintptr_t from = (uintptr_t)data, end = from + length, given = (from + page - 1) & ~(uintptr_t)(page - 1);
+  for (uintptr_t at = from; at < end; at += step) {
+    size_t n = end - at < step ? end - at : step;
+    memcpy(to + (at - from), (const void *)at, n);
+    uintptr_t done = (at + n) & ~(uintptr_t)(page - 1);
+    if (done > given) (void)madvise((void *)given, done - given, MADV_DONTNEED);
+    given = done > given ? done : given;
+  }
+  return bytes;
+}
+
+/* The result of a future that is ready, and that nobody but this call has ever seen. */
 static PyObject *take_result(remora_future *future) {
   remora_error *err = NULL;
   remora_value *value = remora_future_result(future, &err);
   if (!value) return python_raise(err);
+  if (remora_value_kind(value) == REMORA_BYTES) {
+    size_t length;
+    const char *data = remora_as_text(value, &length);
+    if (length >= 16u << 20) {
+      PyObject *result = move_bytes(data, length);
+      remora_value_unref(value);
+      return result;
+    }
+  }
 #if PY_VERSION_HEX >= 0x030A0000
   /* Making a large result triggers one collection after another, none of which can find anything in it. */
   int paused = remora_length(value) > 500 && PyGC_Disable();
