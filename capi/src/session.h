@@ -95,7 +95,6 @@ typedef struct session {
   /* credit for our calls */
   uint64_t credit, outstanding;
   uint64_t owed; /* credit to give back to the far side */
-  uint64_t granted;
   /* tables */
   void **pending; /* by slot; free slots are linked through pending_free */
   uint32_t *pending_next;
