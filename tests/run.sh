@@ -62,6 +62,7 @@ for name in ${*:-$all}; do
   status=$?
   if [ $status = 0 ]; then
     passed=$((passed + 1))
+    grep -a 'left out$' "$logs/$name.log"
     echo "ok      $name ($((SECONDS - start)) s) $(grep -aE '^[0-9]+ passed|tests passed' "$logs/$name.log" | tail -1)"
   else
     failed=$((failed + 1))
