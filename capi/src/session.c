@@ -428,9 +428,9 @@ static bool session_chunk_begin(session *s, uint64_t small_out) {
   outgoing *o = s->large;
   if (!o || o->after > small_out) return false;
   size_t length = 0;
-  for (size_t i = o->seg; i < o->nsegs && i < o->seg + 4 && length < FRAME_CHUNK; i++)
+  for (size_t i = o->seg; i < o->nsegs && i < o->seg + 4 && length < SESSION_CHUNK; i++)
     length += o->segs[i].length - (i == o->seg ? o->offset : 0);
-  if (length > FRAME_CHUNK) length = FRAME_CHUNK;
+  if (length > SESSION_CHUNK) length = SESSION_CHUNK;
   frame f = {.kind = FRAME_CHUNK_OF, .size = (uint32_t)length, .call = o->head.call, .aux = o->head.kind};
   frame_encode(&f, s->chunk_head);
   s->chunk_head_left = FRAME_HEADER;

@@ -149,6 +149,9 @@ remora_object *session_lent(const session *s, uint64_t id);
 /* Subtracts. 1: the row is free now and *object (if not NULL) gives its reference; 0: still lent; -1: more than was lent. */
 int session_unlend(session *s, uint64_t id, uint64_t count, remora_object **object);
 
+/* Shorter than a chunk may be: what is small waits for the chunk before it, here and where it is read. */
+#define SESSION_CHUNK (FRAME_CHUNK / 2)
+
 #define SESSION_CREDIT (16u * 1024 * 1024)
 
 #endif

@@ -353,8 +353,8 @@ static void test_large_messages_take_turns(void **state) {
   open_session(&s);
   seen frames[64];
   size_t n = 0;
-  send_message(&s, FRAME_CALL, 1, 1, 1024 * 1024);
-  send_message(&s, FRAME_REPLY, 2, 0, 1024 * 1024);
+  send_message(&s, FRAME_CALL, 1, 1, 4 * SESSION_CHUNK);
+  send_message(&s, FRAME_REPLY, 2, 0, 4 * SESSION_CHUNK);
   n += list_frames(&s, frames + n, 64 - n);
   send_message(&s, FRAME_CALL, 3, 3, 10); /* goes out with the very next write */
   send_control(&s, FRAME_CANCEL, 4, true);
