@@ -66,14 +66,15 @@ static PyObject *move_bytes(const char *data, size_t length) {
   const size_t step = 4u << 20, page = 4096;
   char *to = PyBytes_AS_STRING(bytes);
   uintptr_t from = (uintptr_t)data, end = from + length, given = (from + page - 1) & ~(uintptr_t)(page - 1);
-  for (uintptr_t at = from; at < end; at += step) {
+  Py_BEGIN_ALLOW_THREADS /* tens of ms in which other threads would stand still; nobody else knows this object yet */
+      for (uintptr_t at = from; at < end; at += step) {
     size_t n = end - at < step ? end - at : step;
     memcpy(to + (at - from), (const void *)at, n);
     uintptr_t done = (at + n) & ~(uintptr_t)(page - 1);
     if (done > given) (void)madvise((void *)given, done - given, MADV_DONTNEED);
     given = done > given ? done : given;
   }
-  return bytes;
+  Py_END_ALLOW_THREADS return bytes;
 }
 
 /* The result of a future that is ready, and that nobody but this call has ever seen. */

@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "failing_malloc.h"
+#include "seeded_random.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,16 +15,6 @@
 #define MAX_MESSAGE (16u * 1024 * 1024)
 
 /* --------------------------------------------------------------------------------------------------------- helpers */
-
-static uint32_t random_state;
-
-/* xorshift: the same numbers everywhere, so that a seed tells the whole story. */
-static uint32_t random_below(uint32_t limit) {
-  random_state ^= random_state << 13;
-  random_state ^= random_state >> 17;
-  random_state ^= random_state << 5;
-  return random_state % limit;
-}
 
 /* The byte at a place of the payload of a call: no two messages look alike. */
 static char pattern(uint32_t call, size_t at) { return (char)('a' + (call * 7 + at * 31 + at / 251) % 26); }
