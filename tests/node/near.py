@@ -77,6 +77,7 @@ class Near:
         self.buf = bytearray()
         self.chunks = {}
         self.given_back = {}
+        self.slow = 0  # seconds that go by before output is given credit
         self.loose = False  # accept what only a recorded stream has lent
         self.bye = None
         self.ended = False
@@ -170,6 +171,7 @@ class Near:
             self.far_types[object] = name, words.split()
         elif kind == OUTPUT:
             self.output[aux] += payload
+            time.sleep(self.slow)
             self.write(frame(CREDIT, object=32 + len(payload)))
         elif kind == RELEASE:
             for id, n in struct.iter_unpack("<QQ", payload):

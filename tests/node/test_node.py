@@ -233,6 +233,22 @@ def test_output_waits_for_credit(near):
     assert len(n.output[1]) == 500001
 
 
+def test_output_waits_for_a_near_side_that_is_slow(near):
+    n = near(credit=70000)
+    n.slow = 0.25  # long enough for the understudy to look for something to do
+    n.can("builtins.print")("x" * 200000)
+    assert len(n.output[1]) == 200001
+
+
+def test_output_of_a_thread_waits_for_credit(near):
+    n = near(credit=70000)
+    run = n.can("concurrent.futures.ThreadPoolExecutor")(1)
+    text = "x" * 1000
+    future = run.submit(n.can("builtins.exec"), "import sys\nfor i in range(3000): sys.stdout.write(%r)" % text)
+    future.result()
+    assert len(n.output[1]) == 3000000
+
+
 def test_modules(near):
     n = near(modules=MODULES)
     assert n.new("__main__:Own").f() == 3

@@ -109,7 +109,7 @@ class Node(Session):
         _signal_quietly()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.forked)
-        _thread.start_new_thread(self.understudy, NONE)
+        self.second = _thread.start_new_thread(self.understudy, NONE)
 
     def forked(self):  # later
         """A child of user code must not keep the wire open, nor use it."""
@@ -128,6 +128,12 @@ class Node(Session):
         self.printed.append((n, data))
         if len(self.printed) > 200 or len(data) > 8192:
             self.flush()
+            while len(self.printed) > 500 and get_ident() not in (MAIN, self.second):
+                future = Future(self, 0, None)
+                self.thirsty.append(future)
+                self.flush()  # credit may have come in between
+                if len(self.printed) > 500:
+                    self.wait(future)
         elif self.parked:
             self.nudge()
 
@@ -174,9 +180,18 @@ class Node(Session):
                     data = self.take_out()
                 if data:
                     self.write([data])
-            if not stuck or get_ident() != MAIN or self.running is not None and self.taken:
+            if not stuck or get_ident() != MAIN:
                 return
-            self.serve(Future(self, 0, None), clock() + 1, True)
+            self.wait_for_credit()
+
+    def wait_for_credit(self):  # later
+        """The main thread reads until some of its output may go."""
+        running = self.running
+        self.running = None  # for the understudy: two must not read
+        if self.taken:
+            self.reclaim()
+        self.serve(Future(self, 0, None), clock() + 1, True)
+        self.running = running
 
     # -- the main thread
 
@@ -188,7 +203,7 @@ class Node(Session):
                 if item is not None and type(item) is not tuple:
                     item()
                     continue
-            elif until.settled or dry and self.spent <= self.credit // 4:
+            elif until.settled:
                 return
             elif until.calls:
                 item = until.calls.popleft()
@@ -203,7 +218,7 @@ class Node(Session):
                         continue
                 elif until.settled or until.calls:
                     continue
-                elif end is not None and clock() >= end:
+                elif end is not None and clock() >= end or dry and self.spent <= self.credit // 4:
                     return
                 self.receive(until, end, dry)
                 continue
