@@ -4,19 +4,21 @@
 
 #include <stddef.h>
 
-/* The Python node: compressed (zlib), to be sent first of all; its stub is the argument of `python3 -c`. */
-extern const unsigned char remora_node_python[];
-extern const size_t remora_node_python_size;
-extern const char remora_node_python_stub[];
+/* The nodes. `program` is sent first of all; `stub` is the text that the interpreter runs, and reads it. Ends with NULLs. */
+extern const struct remora_embedded_node {
+    const char *language;
+    const unsigned char *program;
+    size_t size;
+    const char *stub;
+} remora_embedded_nodes[];
 
 /* Parts of the nodes that are loaded on demand, through the root's method `module`. Ends with a row of NULLs. */
-struct remora_embedded_module {
+extern const struct remora_embedded_module {
     const char *language;
     const char *name;
     int is_package;
     const char *source;
     size_t size;
-};
-extern const struct remora_embedded_module remora_embedded_modules[];
+} remora_embedded_modules[];
 
 #endif

@@ -34,11 +34,14 @@ static registered *registry;
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
 int modules_node(const char *language, const unsigned char **program, size_t *size, const char **stub) {
-  if (strcmp(language, "python") != 0) return -1;
-  *program = remora_node_python;
-  *size = remora_node_python_size;
-  *stub = remora_node_python_stub;
-  return 0;
+  for (const struct remora_embedded_node *n = remora_embedded_nodes; n->language; n++)
+    if (strcmp(language, n->language) == 0) {
+      *program = n->program;
+      *size = n->size;
+      *stub = n->stub;
+      return 0;
+    }
+  return -1;
 }
 
 int remora_module_add(const char *language, const char *name, int is_package, const char *path, const char *source,

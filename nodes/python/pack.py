@@ -1,0 +1,80 @@
+"""How the Python node becomes the one program that is sent: its parts joined, minified and compressed."""
+import ast
+import io
+import os
+import tokenize
+import zlib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PARTS = "base", "values", "proxies", "calls", "session", "main", "modules"  # one program, in this order
+# One statement: reads exactly as many bytes as the program has, past sys.stdin, and runs them in a module of its own.
+STUB = ('import os,sys,zlib;b=b"";exec("while len(b)<%d:b+=os.read(0,%d-len(b))or os._exit(1)");'
+        'm=sys.modules["_remora_node"]=type(os)("_remora_node");m.boot=b;'
+        'exec(compile(zlib.decompress(b),"<remora>","exec"),m.__dict__)')
+SUFFIX = ".py"  # of what lies in lib
+PACKAGE = "__init__"  # the name there of what stands for its folder
+
+
+def minify(source):
+    """The same program without comments, docstrings, blank lines and blanks. No f-strings: old tokenizers differ."""
+    tokens = [t for t in tokenize.generate_tokens(io.StringIO(source).readline)
+              if t.type not in (tokenize.COMMENT, tokenize.NL)]
+    out = []
+    line = ""
+    depth = 0
+    for at, token in enumerate(tokens):
+        kind, text = token.type, token.string
+        if kind == tokenize.INDENT:
+            depth += 1
+        elif kind == tokenize.DEDENT:
+            depth -= 1
+        elif kind == tokenize.NEWLINE:
+            if line:
+                out.append(" " * depth + line)
+            line = ""
+        elif kind == tokenize.STRING and not line and tokens[at + 1].type == tokenize.NEWLINE:
+            if tokens[at - 1].type == tokenize.INDENT and tokens[at + 2].type == tokenize.DEDENT:
+                line = "pass"  # a block of nothing but its docstring
+        elif text:
+            glued = line and (line[-1].isalnum() or line[-1] == "_") and (text[0].isalnum() or text[0] == "_")
+            line += " " + text if glued else text
+    return "\n".join(out) + "\n"
+
+
+def postpone(source):
+    """Puts what is marked `# later` (a function, method or class, on its first line) into strings."""
+    lines = source.splitlines(True)
+    found = []  # (first line, line behind it, indentation, name, full name)
+
+    def search(body, owner):
+        for node in body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                continue
+            first = lines[node.lineno - 1]
+            if first.rstrip().endswith("# later"):
+                indent = " " * node.col_offset
+                end = node.lineno  # Python 3.7 does not tell where a node ends
+                while end < len(lines) and (not lines[end].strip() or lines[end].startswith(indent + " ")):
+                    end += 1
+                found.append((node.lineno - 1, end, indent, node.name, owner + node.name))
+            elif isinstance(node, ast.ClassDef):
+                search(node.body, node.name + ".")
+
+    search(ast.parse(source).body, "")
+    for first, end, indent, name, full in reversed(found):
+        text = minify("".join(line[len(indent):] or "\n" for line in lines[first:end]))
+        lines[first:end] = ["%s%s = Later(%r, %r)\n" % (indent, name, full, text)]
+    return "".join(lines)
+
+
+def node():
+    """The program and the stub that starts it."""
+    parts = []
+    for part in PARTS:
+        with open(os.path.join(HERE, "node", part + ".py"), encoding="utf-8") as f:
+            parts.append(f.read())
+    source = minify(postpone("\n\n".join(parts)))
+    compile(source, "node", "exec")
+    packer = zlib.compressobj(9, zlib.DEFLATED, 15, 9)
+    boot = packer.compress(source.encode()) + packer.flush()
+    return boot, STUB % (len(boot), len(boot))
