@@ -187,7 +187,7 @@ REMORA_API remora_value *remora_value_unref(remora_value *v);
 REMORA_API REMORA_NEW remora_options *remora_options_new(void);
 /* Sets one option; *steals* value. -1 and an error that lists what is known for an unknown name or a value of the wrong kind.
  *
- *   node         text   "python"
+ *   node         text   the far side's language: "python", ...
  *   timeout      int    ms until the connection must stand (10000)
  *   heartbeat    int    ms; how soon a silent side must give a sign of life (5000); 0 turns it off
  *   dead_after   int    ms of silence after which the far side is given up (30000)
@@ -200,7 +200,8 @@ REMORA_API REMORA_NEW remora_options *remora_options_new(void);
  *   ssh_options  list   further options for ssh, before the host
  *   sudo         list   the sudo program's argv (["sudo"])
  *   modules      list of text, or the text "all": further top-level packages that the far side may fetch
- *   roots        list   directories where modules for the far side are looked for, in order
+ *   roots        list   directories where modules for the far side are looked for, in order; or a map of languages to such lists. Else what
+ *                       the language's own variable names (PYTHONPATH, RUBYLIB, LUA_PATH, PERL5LIB, REMORA_C_PATH), then "lib" and "."
  *   language     text   what this side speaks, e.g. "python 3.11.2" (for messages about versions)
  *   max_message  int    bytes of the longest message (268435456)
  *   queue        set with remora_options_set_queue */

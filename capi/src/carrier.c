@@ -2,6 +2,7 @@
 #include "carrier.h"
 
 #include "error.h"
+#include "language.h"
 #include "spec.h"
 
 #include <stdio.h>
@@ -14,21 +15,8 @@ extern char **environ;
 
 /* -------------------------------------------------------------------------------------------------- the interpreter */
 
-/* How a node is started: the interpreter, and its option that takes the program's text. */
-static const struct carrier_node {
-  const char *node, *variable, *program, *flag;
-} carrier_nodes[] = {
-    {"python", "REMORA_PYTHON", "python3", "-c"},
-};
-
-static const struct carrier_node *carrier_find_node(const char *name) {
-  for (size_t i = 0; i < sizeof carrier_nodes / sizeof *carrier_nodes; i++)
-    if (strcmp(carrier_nodes[i].node, name) == 0) return &carrier_nodes[i];
-  return NULL;
-}
-
 /* The interpreter's argv without the stub: the option, else the variable, else the program that every host has. */
-static int carrier_interpreter(spec_words *words, const struct carrier_node *node, const remora_options *opts,
+static int carrier_interpreter(spec_words *words, const language *node, const remora_options *opts,
                                remora_error **err) {
   const char *line = getenv(node->variable);
   if (opts->interpreter)
@@ -202,8 +190,8 @@ static void carrier_wrap(spec_words *words, const spec_hop *const *hops, size_t 
   }
 }
 
-static int carrier_plan_chain(carrier *c, const spec_chain *chain, const struct carrier_node *node,
-                              const remora_options *opts, const char *stub, remora_error **err) {
+static int carrier_plan_chain(carrier *c, const spec_chain *chain, const language *node, const remora_options *opts,
+                              const char *stub, remora_error **err) {
   spec_words words = {0}, envp = {0};
   const spec_hop **hops = calloc(chain->count, sizeof *hops);
   size_t count = 0;
@@ -222,7 +210,7 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const struct 
     char *line = spec_words_quote(&words);
     c->interpreter = line ? spec_harmless(line, strlen(line)) : NULL;
     free(line);
-    spec_words_add(&words, node->flag);
+    for (const char *const *flag = node->flags; *flag; flag++) spec_words_add(&words, *flag);
     spec_words_add(&words, stub);
     if (!c->local_child)
       carrier_wrap_place(&words, opts);
@@ -250,11 +238,13 @@ int carrier_plan(carrier *c, const char *spec, const remora_options *opts, const
   *c = (carrier){0};
   if (!opts) opts = &none;
   const char *name = opts->node ? opts->node : "python";
-  const struct carrier_node *node = carrier_find_node(name);
-  if (!node) {
-    char *shown = spec_harmless(name, strlen(name));
-    error_set(err, REMORA_E_INVALID, "option node: there is no \"%s\"; known is python", shown ? shown : "?");
+  const language *node = language_find(name);
+  if (!node || !stub) {
+    char *shown = spec_harmless(name, strlen(name)), *known = language_known();
+    error_set(err, REMORA_E_INVALID, "option node: there is no \"%s\"; known: %s", shown ? shown : "?",
+              known ? known : "");
     free(shown);
+    free(known);
     return -1;
   }
   if (options_check(opts, err) || spec_chain_make(&chain, spec, opts, err)) return -1;

@@ -1,6 +1,8 @@
 /* conn.c: a connection from connect to the end: its descriptors, what is written and read, and who keeps it alive. */
 #include "hub.h"
 
+#include "language.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -388,9 +390,6 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   remora_conn *c = h ? calloc(1, sizeof *c) : NULL;
   if (!c || !(c->options = options_copy(opts))) return free(c), error_set(err, REMORA_E_NOMEM, NULL), NULL;
   remora_options *o = c->options;
-  const unsigned char *program;
-  size_t size;
-  const char *stub;
   hub_lock(h);
   bool stopping = h->stopping;
   hub_unlock(h);
@@ -398,22 +397,19 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
     (void)error_set(err, stopping ? REMORA_E_LOST : REMORA_E_FORKED, stopping ? "remora was shut down" : NULL);
     goto fail;
   }
-  if (modules_node(o->node, &program, &size, &stub) != 0) {
-    (void)error_set(err, REMORA_E_INVALID, "there is no node for \"%s\" in this library", o->node);
-    goto fail;
-  }
-  if (carrier_plan(&c->carrier, spec, o, stub, err) != 0) goto fail;
+  const struct remora_embedded_node *node = language_node(o->node);
+  if (carrier_plan(&c->carrier, spec, o, node ? node->stub : NULL, err) != 0) goto fail;
   session_init(&c->session, (uint32_t)o->max_message, c->carrier.name);
   c->hub = h;
   c->queue = o->queue ? o->queue : h->default_queue;
   c->modules = modules_new(o);
-  c->session.prefix.data = malloc(size);
+  c->session.prefix.data = malloc(node->size);
   if (!c->modules || !c->session.prefix.data || conn_hello(c) != 0) {
     (void)error_set(err, REMORA_E_NOMEM, NULL);
     goto fail_planned;
   }
-  memcpy(c->session.prefix.data, program, size);
-  c->session.prefix.end = c->session.prefix.room = size;
+  memcpy(c->session.prefix.data, node->program, node->size);
+  c->session.prefix.end = c->session.prefix.room = node->size;
   if (carrier_spawn(&c->carrier, &c->proc, err) != 0) goto fail_planned;
   remora_future *f = future_new(h, c);
   if (!f) {

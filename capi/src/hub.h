@@ -291,7 +291,5 @@ void modules_forked(void);
 void modules_allow(struct modules *m, const char *name);
 /* Answers `module`, `resource` and `resources`. Under no lock. *new*, or NULL with *err. */
 remora_value *modules_answer(struct modules *m, const char *method, const remora_value *args, remora_error **err);
-/* The program for a node of that language, compressed, and the stub that reads it. 0 or -1. */
-int modules_node(const char *language, const unsigned char **program, size_t *size, const char **stub);
 
 #endif

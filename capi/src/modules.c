@@ -1,10 +1,10 @@
 /* modules.c: what the far side may import from here, answered without any interpreter.
  *
  * Served are: the library's own parts, modules registered with remora_module_add, and from the connection's roots the top-level packages that were named (by new_on,
- * can_on, the option modules) or that a served module imports. The standard library is in no root. */
+ * can_on, the option modules) or that a served module loads. The standard library is in no root. */
 #include "hub.h"
 
-#include "embed.h"
+#include "language.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +17,8 @@
 
 struct modules {
   pthread_mutex_t lock;
-  remora_value *roots; /* a list of text, or NULL */
+  const language *node; /* of the far side */
+  remora_value *roots;  /* language -> list of text */
   bool all;
   char **allowed; /* top-level names */
   size_t nallowed, room;
@@ -33,24 +34,13 @@ typedef struct registered {
 static registered *registry;
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
-int modules_node(const char *language, const unsigned char **program, size_t *size, const char **stub) {
-  for (const struct remora_embedded_node *n = remora_embedded_nodes; n->language; n++)
-    if (strcmp(language, n->language) == 0) {
-      *program = n->program;
-      *size = n->size;
-      *stub = n->stub;
-      return 0;
-    }
-  return -1;
-}
-
-int remora_module_add(const char *language, const char *name, int is_package, const char *path, const char *source,
+int remora_module_add(const char *speech, const char *name, int is_package, const char *path, const char *source,
                       size_t length, remora_error **err) {
-  if (!language || !name || !*name || !source)
+  if (!speech || !name || !*name || !source)
     return error_set(err, REMORA_E_INVALID, "a module needs a language, a name and a source");
   registered *r = calloc(1, sizeof *r);
   if (!r) return error_set(err, REMORA_E_NOMEM, NULL);
-  *r = (registered){.language = strdup(language),
+  *r = (registered){.language = strdup(speech),
                     .name = strdup(name),
                     .path = strdup(path ? path : name),
                     .source = malloc(length + 1),
@@ -77,11 +67,48 @@ void modules_forked(void) {
 
 /* --------------------------------------------------------------------------------------------------------------- policy */
 
+/* Where a language's modules lie when nobody says it: where its own interpreter would look, and where programs keep
+ * them. Relative ones are taken from the directory that is current when the connection is made. */
+static remora_value *modules_default_roots(const language *l) {
+  remora_value *list = remora_list();
+  char *here = getcwd(NULL, 0);
+  const char *variable = getenv(l->path_variable);
+  char *line = NULL;
+  if (asprintf(&line, "%s%clib%c.", variable ? variable : "", variable && strchr(variable, ';') ? ';' : ':',
+               variable && strchr(variable, ';') ? ';' : ':') < 0)
+    line = NULL;
+  for (char *rest = line, *dir; (dir = strsep(&rest, ";:")) != NULL;) {
+    char *mark = strstr(dir, "/?"), *path = NULL;
+    if (mark) *mark = 0; /* a pattern: "dir/?.lua", "dir/?/init.lua" */
+    if (!*dir || strchr(dir, '?')) continue;
+    if (asprintf(&path, "%s%s%s", *dir == '/' || !here ? "" : here, *dir == '/' || !here ? "" : "/", dir) < 0) break;
+    (void)remora_append(list, remora_str(path));
+    free(path);
+  }
+  free(line);
+  free(here);
+  return list;
+}
+
+/* The directories for modules of a language. */
+static const remora_value *modules_roots(const struct modules *m, const language *l) {
+  return remora_get(m->roots, l->name);
+}
+
 struct modules *modules_new(const remora_options *o) {
   struct modules *m = calloc(1, sizeof *m);
   if (!m) return NULL;
   (void)pthread_mutex_init(&m->lock, NULL);
-  m->roots = o->roots ? remora_value_ref(o->roots) : NULL;
+  m->node = language_find(o->node);
+  m->roots = remora_map();
+  bool map = o->roots && remora_value_kind(o->roots) == REMORA_MAP;
+  for (const struct remora_embedded_node *n = remora_embedded_nodes; n->language; n++) {
+    const language *l = language_find(n->language);
+    const remora_value *given = map ? remora_get(o->roots, n->language) : l == m->node ? o->roots : NULL;
+    if (l)
+      (void)remora_set(m->roots, l->name,
+                       given ? remora_value_ref((remora_value *)(uintptr_t)given) : modules_default_roots(l));
+  }
   if (o->modules && remora_value_kind(o->modules) == REMORA_TEXT)
     m->all = true;
   else if (o->modules)
@@ -106,9 +133,12 @@ static bool modules_allowed_locked(const struct modules *m, const char *name, si
   return false;
 }
 
+/* Up to where a name tells its top-level package: "pkg.mod:Class", "Foo::Bar", "net/http". */
+#define MODULES_SEPARATORS ".:/"
+
 static bool modules_allowed(struct modules *m, const char *name) {
   pthread_mutex_lock(&m->lock);
-  bool yes = modules_allowed_locked(m, name, strcspn(name, ".:"));
+  bool yes = modules_allowed_locked(m, name, strcspn(name, MODULES_SEPARATORS));
   pthread_mutex_unlock(&m->lock);
   return yes;
 }
@@ -129,28 +159,59 @@ static void modules_allow_top(struct modules *m, const char *name, size_t length
 }
 
 void modules_allow(struct modules *m, const char *name) {
-  if (name) modules_allow_top(m, name, strcspn(name, ".:"));
+  if (!name) return;
+  size_t length = strcspn(name, MODULES_SEPARATORS);
+  modules_allow_top(m, name, length);
+  char snake[256];
+  size_t n = 0;
+  /* A Ruby constant lies in a file in snake case: FooBar in foo_bar.rb. */
+  if (!m->node || *m->node->separator != '/' || length >= sizeof snake / 2) return;
+  for (size_t i = 0; i < length; i++) {
+    bool upper = name[i] >= 'A' && name[i] <= 'Z';
+    if (upper && i && name[i - 1] >= 'a' && name[i - 1] <= 'z') snake[n++] = '_';
+    snake[n++] = (char)(upper ? name[i] + 32 : name[i]);
+  }
+  modules_allow_top(m, snake, n);
 }
 
-/* A served module opens what it imports: the import statements at the beginning of its lines. */
-static void modules_allow_imports(struct modules *m, const char *source, size_t length) {
+static bool is_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         (unsigned char)c > 127;
+}
+
+/* What stands behind a word that loads modules, up to the line's end. */
+static void modules_allow_loaded(struct modules *m, const language *l, const char *p, const char *next, bool list) {
+  while (p < next) {
+    while (p < next && strchr(" \t('\"[", *p)) p++;
+    const char *name = p;
+    while (p < next && is_word(*p)) p++;
+    modules_allow_top(m, name, (size_t)(p - name));
+    p = list && l->list ? memchr(p, ',', (size_t)(next - p)) : NULL;
+    if (!p) break;
+    p++;
+  }
+}
+
+/* A served module opens what it loads. */
+static void modules_allow_loads(struct modules *m, const language *l, const char *source, size_t length) {
   const char *end = source + length;
   for (const char *line = source; line < end;) {
     const char *next = memchr(line, '\n', (size_t)(end - line));
     if (!next) next = end;
     const char *p = line;
     while (p < next && (*p == ' ' || *p == '\t')) p++;
-    bool from = next - p > 5 && memcmp(p, "from ", 5) == 0, import = next - p > 7 && memcmp(p, "import ", 7) == 0;
-    if (from || import) p += from ? 5 : 7;
-    while ((from || import) && p < next) {
-      while (p < next && (*p == ' ' || *p == '\t')) p++;
-      const char *name = p;
-      while (p < next && !strchr(" \t,.;#\r\\", *p)) p++;
-      modules_allow_top(m, name, (size_t)(p - name));
-      if (from) break;
-      p = memchr(p, ',', (size_t)(next - p));
-      if (!p) break;
-      p++;
+    for (const char *at = p; at < next; at++) {
+      if (at > p && (!l->anywhere || is_word(at[-1]))) {
+        if (!l->anywhere) break;
+        continue;
+      }
+      for (const char *const *word = l->loads; *word; word++) {
+        size_t n = strlen(*word);
+        if ((size_t)(next - at) > n && memcmp(at, *word, n) == 0 && !is_word(at[n])) {
+          modules_allow_loaded(m, l, at + n, next, word == l->loads);
+          break;
+        }
+      }
     }
     line = next + 1;
   }
@@ -180,13 +241,19 @@ static remora_value *module_refusal(const char *path, const char *format, const 
   return m;
 }
 
-/* Names are dotted identifiers; nothing in them can leave a root. */
-static bool module_name_is_safe(const char *name) {
-  if (!*name || *name == '.' || strlen(name) > 1024 || strstr(name, "..") || name[strlen(name) - 1] == '.')
-    return false;
-  for (const char *p = name; *p; p++)
-    if ((unsigned char)*p <= ' ' || strchr("/\\:;*?\"'<>|", *p)) return false;
-  return true;
+/* Names are identifiers with the language's separator between them; nothing in them can leave a root. */
+static bool module_name_is_safe(const language *l, const char *name) {
+  size_t n = strlen(l->separator), length = strlen(name);
+  if (length > 1024) return false;
+  for (const char *part = name;;) {
+    const char *end = strstr(part, l->separator);
+    if (!end) end = name + length;
+    if (end == part || *part == '.') return false;
+    for (const char *p = part; p < end; p++)
+      if ((unsigned char)*p <= ' ' || strchr("/\\:;*?\"'<>|", *p)) return false;
+    if (!*end) return true;
+    part = end + n;
+  }
 }
 
 static char *read_file(const char *path, size_t *length) {
@@ -203,23 +270,31 @@ static char *read_file(const char *path, size_t *length) {
   return text;
 }
 
-static remora_value *module_from_file(struct modules *m, const char *kind, const char *path) {
+static remora_value *module_from_file(struct modules *m, const language *l, const char *kind, const char *path) {
   size_t length;
   char *text = read_file(path, &length);
   if (!text) return NULL;
-  modules_allow_imports(m, text, length);
+  modules_allow_loads(m, l, text, length);
   remora_value *v = module_map(kind, path, text, length);
   free(text);
   return v;
 }
 
+/* The module's name as a path: "pkg/mod". */
+static void module_path(const language *l, char *room, size_t size, const char *name) {
+  size_t n = strlen(l->separator), at = 0;
+  for (const char *p = name; *p && at + 1 < size;) {
+    bool parts = memcmp(p, l->separator, strnlen(p, n)) == 0;
+    room[at++] = parts ? '/' : *p;
+    p += parts ? n : 1;
+  }
+  room[at] = 0;
+}
+
 /* The base path of a module in a root: "root/pkg/mod". */
-static bool module_base(char *room, size_t size, const char *root, const char *name) {
-  int n = snprintf(room, size, "%s/%s", *root ? root : ".", name);
-  if (n < 0 || (size_t)n >= size) return false;
-  for (char *p = room + strlen(*root ? root : ".") + 1; *p; p++)
-    if (*p == '.') *p = '/';
-  return true;
+static bool module_base(char *room, size_t size, const char *root, const char *path) {
+  int n = snprintf(room, size, "%s/%s", *root ? root : ".", path);
+  return n >= 0 && (size_t)n < size;
 }
 
 /* pkg/mod.cpython-311-x86_64-linux-gnu.so, pkg/mod.so */
@@ -240,52 +315,64 @@ static bool extension_path(const char *base, char *room, size_t size) {
   return found;
 }
 
-static remora_value *module_find(struct modules *m, const char *name) {
+/* The first file of the module in this root. */
+static const char *module_file(const language *l, const char *root, const char *name, char *path, size_t size) {
+  struct stat st;
+  for (const language_file *f = l->files; f->pattern; f++) {
+    const char *rest = strstr(f->pattern, "%s");
+    const char *slash = strrchr(name, '/');
+    int folder = slash ? (int)(slash + 1 - name) : 0; /* what stands before %s belongs to the file: "libNAME.so" */
+    int n = snprintf(path, size, "%s/%.*s%.*s%s%s", *root ? root : ".", folder, name, (int)(rest - f->pattern),
+                     f->pattern, name + folder, rest + 2);
+    if (n >= 0 && (size_t)n < size && stat(path, &st) == 0 && S_ISREG(st.st_mode)) return f->kind;
+  }
+  return NULL;
+}
+
+static remora_value *module_find(struct modules *m, const language *l, const char *name) {
   bool allowed = modules_allowed(m, name), is_namespace = false;
-  char base[3000], path[4096];
-  for (size_t i = 0; i < remora_length(m->roots); i++) {
-    if (!module_base(base, sizeof base, remora_as_text(remora_at(m->roots, i), NULL), name)) continue;
+  bool python = strcmp(l->name, "python") == 0;
+  char relative[1100], base[3000], path[4096];
+  module_path(l, relative, sizeof relative, name);
+  const remora_value *roots = modules_roots(m, l);
+  for (size_t i = 0; i < remora_length(roots); i++) {
+    const char *root = remora_as_text(remora_at(roots, i), NULL);
+    if (!module_base(base, sizeof base, root, relative)) continue;
     struct stat st;
-    const char *kind = NULL;
-    (void)snprintf(path, sizeof path, "%s/__init__.py", base);
-    if (stat(path, &st) == 0) {
-      kind = "package";
-    } else {
-      (void)snprintf(path, sizeof path, "%s.py", base);
-      if (stat(path, &st) == 0) kind = "module";
-    }
-    if (!kind && extension_path(base, path, sizeof path)) return module_map("extension", path, NULL, 0);
+    const char *kind = module_file(l, root, relative, path, sizeof path);
+    if (!kind && python && extension_path(base, path, sizeof path)) kind = "extension";
     if (!kind) {
-      is_namespace = is_namespace || (stat(base, &st) == 0 && S_ISDIR(st.st_mode));
+      is_namespace = is_namespace || (python && stat(base, &st) == 0 && S_ISDIR(st.st_mode));
       continue;
     }
+    if (strcmp(kind, "extension") == 0) return module_map(kind, path, NULL, 0);
     if (!allowed)
       return module_refusal(path,
-                            "the near side has it but does not serve \"%s\": no served module imports it, and the "
+                            "the near side has it but does not serve \"%s\": no served module loads it, and the "
                             "option modules does not name it",
                             name);
-    remora_value *v = module_from_file(m, kind, path);
+    remora_value *v = module_from_file(m, l, kind, path);
     return v ? v : module_refusal(path, "the near side cannot read the file of \"%s\"", name);
   }
   return is_namespace && allowed ? module_map("namespace", NULL, NULL, 0) : NULL;
 }
 
-static remora_value *module_answer(struct modules *m, const char *language, const char *name) {
+static remora_value *module_answer(struct modules *m, const char *speech, const char *name) {
   for (const struct remora_embedded_module *e = remora_embedded_modules; e->name; e++)
-    if (strcmp(e->language, language) == 0 && strcmp(e->name, name) == 0)
+    if (strcmp(e->language, speech) == 0 && strcmp(e->name, name) == 0)
       return module_map(e->is_package ? "package" : "module", name, e->source, e->size);
   if (strncmp(name, "remora", 6) == 0 && (name[6] == 0 || name[6] == '.'))
     return NULL; /* the far side's own, or nothing */
   pthread_mutex_lock(&registry_lock);
   registered *r = registry;
   pthread_mutex_unlock(&registry_lock);
+  const language *l = language_find(speech);
   for (; r; r = r->next)
-    if (strcmp(r->language, language) == 0 && strcmp(r->name, name) == 0) {
-      modules_allow_imports(m, r->source, r->length);
+    if (strcmp(r->language, speech) == 0 && strcmp(r->name, name) == 0) {
+      if (l) modules_allow_loads(m, l, r->source, r->length);
       return module_map(r->is_package ? "package" : "module", r->path, r->source, r->length);
     }
-  if (strcmp(language, "python") != 0 || !module_name_is_safe(name)) return NULL;
-  return module_find(m, name);
+  return l && module_name_is_safe(l, name) ? module_find(m, l, name) : NULL;
 }
 
 /* A relative path that stays where it starts. */
@@ -296,14 +383,19 @@ static bool path_is_safe(const char *path) {
 }
 
 /* A file beside the modules of a package; name NULL: the list of what is there, or in a folder of it. */
-static remora_value *resource_answer(struct modules *m, const char *package, const char *name, const char *folder) {
-  if (!module_name_is_safe(package) || !modules_allowed(m, package) || !path_is_safe(name ? name : folder)) return NULL;
+static remora_value *resource_answer(struct modules *m, const char *language_name, const char *package,
+                                     const char *name, const char *folder) {
+  const language *l = language_find(language_name);
+  if (!l || !module_name_is_safe(l, package) || !modules_allowed(m, package)) return NULL;
+  if (!path_is_safe(name ? name : folder)) return NULL;
   if (name && !*name) return NULL;
   remora_value *list = name ? NULL : remora_list();
   bool any = false;
-  char base[3000], path[4096];
-  for (size_t i = 0; i < remora_length(m->roots); i++) {
-    if (!module_base(base, sizeof base, remora_as_text(remora_at(m->roots, i), NULL), package)) continue;
+  char relative[1100], base[3000], path[4096];
+  module_path(l, relative, sizeof relative, package);
+  const remora_value *roots = modules_roots(m, l);
+  for (size_t i = 0; i < remora_length(roots); i++) {
+    if (!module_base(base, sizeof base, remora_as_text(remora_at(roots, i), NULL), relative)) continue;
     if (name) {
       size_t length;
       (void)snprintf(path, sizeof path, "%s/%s", base, name);
@@ -342,8 +434,10 @@ remora_value *modules_answer(struct modules *m, const char *method, const remora
     text[i] = remora_value_kind(v) == REMORA_TEXT ? remora_as_text(v, NULL) : NULL;
   }
   if (strcmp(method, "module") == 0 && text[0] && text[1]) return module_answer(m, text[0], text[1]);
-  if (strcmp(method, "resource") == 0 && text[1] && text[2]) return resource_answer(m, text[1], text[2], NULL);
-  if (strcmp(method, "resources") == 0 && text[1]) return resource_answer(m, text[1], NULL, text[2] ? text[2] : "");
+  if (strcmp(method, "resource") == 0 && text[0] && text[1] && text[2])
+    return resource_answer(m, text[0], text[1], text[2], NULL);
+  if (strcmp(method, "resources") == 0 && text[0] && text[1])
+    return resource_answer(m, text[0], text[1], NULL, text[2] ? text[2] : "");
   (void)error_set(err, REMORA_E_NOTFOUND, "the near side's root has no method \"%s\" with such arguments", method);
   return NULL;
 }

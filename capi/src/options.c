@@ -15,6 +15,7 @@ typedef enum option_kind {
   OPTION_ARGV,    /* list of text that begins with a program */
   OPTION_PROGRAM, /* a program, or an argv */
   OPTION_NAMES,   /* list of text, or "all" */
+  OPTION_ROOTS,   /* list of text, or map of text to such lists */
   OPTION_HOPS,    /* list of text or argv */
   OPTION_ENV      /* map of text to text */
 } option_kind;
@@ -26,6 +27,7 @@ static const char *const option_wanted[] = {
     [OPTION_ARGV] = "a list of text that begins with a program",
     [OPTION_PROGRAM] = "a program, or a list of text that begins with one",
     [OPTION_NAMES] = "a list of text, or \"all\"",
+    [OPTION_ROOTS] = "a list of directories, or a map of languages to such lists",
     [OPTION_HOPS] = "a list of specs (text) and commands (lists of text)",
     [OPTION_ENV] = "a map of text to text whose keys are names of environment variables",
 };
@@ -55,7 +57,7 @@ static const option option_table[] = {
     {"ssh_options", OPTION_WORDS, OPTION_AT(ssh_options), 0, 0},
     {"sudo", OPTION_ARGV, OPTION_AT(sudo), 0, 0},
     {"modules", OPTION_NAMES, OPTION_AT(modules), 0, 0},
-    {"roots", OPTION_WORDS, OPTION_AT(roots), 0, 0},
+    {"roots", OPTION_ROOTS, OPTION_AT(roots), 0, 0},
     {"language", OPTION_TEXT, OPTION_AT(language), 0, 0},
     {"max_message", OPTION_NUMBER, OPTION_AT(max_message), 65536, UINT32_MAX},
 };
@@ -108,6 +110,13 @@ static bool option_is_env(const remora_value *v) {
   return true;
 }
 
+static bool option_is_roots(const remora_value *v) {
+  if (remora_value_kind(v) != REMORA_MAP) return option_is_words(v);
+  for (size_t i = 0; i < remora_length(v); i++)
+    if (!option_text(remora_key_at(v, i)) || !option_is_words(remora_at(v, i))) return false;
+  return true;
+}
+
 static bool option_fits(option_kind kind, const remora_value *v) {
   switch (kind) {
   case OPTION_TEXT:
@@ -122,6 +131,8 @@ static bool option_fits(option_kind kind, const remora_value *v) {
     return option_is_program(v) || option_is_argv(v);
   case OPTION_NAMES:
     return option_is_words(v) || (option_text(v) && strcmp(option_text(v), "all") == 0);
+  case OPTION_ROOTS:
+    return option_is_roots(v);
   case OPTION_HOPS:
     return option_is_hops(v);
   case OPTION_ENV:

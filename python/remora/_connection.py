@@ -158,6 +158,7 @@ def _begin(
     ssh_options: Optional[Sequence[str]] = None,
     sudo: Optional[Sequence[str]] = None,
     modules: Union[None, str, Sequence[str]] = None,
+    roots: Union[None, Sequence[str], Mapping[str, Sequence[str]]] = None,
     max_message: Optional[int] = None,
     on_output: Optional[Callable[[str, bytes], Any]] = None,
 ) -> Any:
@@ -177,7 +178,7 @@ def _begin(
         "sudo": None if sudo is None else _texts(sudo),
         "modules": None if modules is None else modules if isinstance(modules, str) and modules == "all" else _module_list(modules),
         "max_message": max_message,
-        "roots": module_roots(),
+        "roots": _roots(node, roots),
         "language": _LANGUAGE,
     }
     where = None if command is not None else _plain_spec(spec)
@@ -190,6 +191,13 @@ def _begin(
     _capi.remora_options_set_queue(handle, _capi.queue())
     _dispatch.start()
     return _capi.remora_connect_start(where, handle), on_output
+
+
+def _roots(node: str, given: Any) -> Dict[str, List[str]]:
+    roots = {"python": module_roots()}
+    for language, folders in (given.items() if isinstance(given, Mapping) else [(node, given)] if given is not None else []):
+        roots[language] = [os.path.abspath(folder) for folder in _texts(folders)]
+    return roots
 
 
 def _module_list(modules: Any) -> List[str]:

@@ -138,7 +138,7 @@ static void test_options(void **state) {
       {"modules", make_all, NULL},
       {"modules", make_text, "option modules: must be a list of text, or \"all\""},
       {"roots", make_list, NULL},
-      {"roots", make_numbers, "option roots: must be a list of text"},
+      {"roots", make_numbers, "option roots: must be a list of directories, or a map of languages to such lists"},
       {"queue", make_null, "unknown option \"queue\"; known are node, timeout"},
       {"colour", make_text, "max_message, queue (by remora_options_set_queue)"},
   };

@@ -1,0 +1,53 @@
+/* language.c: one row per far language. A new one needs a row here and a folder in nodes/. */
+#include "language.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const flag_c[] = {"-c", NULL}, *const flag_e[] = {"-e", NULL};
+
+static const language_file python_files[] = {{"%s/__init__.py", "package"}, {"%s.py", "module"}, {NULL, NULL}};
+static const language_file ruby_files[] = {{"%s.rb", "module"}, {"%s.so", "extension"}, {NULL, NULL}};
+static const language_file lua_files[] = {
+    {"%s.lua", "module"}, {"%s/init.lua", "package"}, {"%s.so", "extension"}, {NULL, NULL}};
+static const language_file perl_files[] = {{"%s.pm", "module"}, {NULL, NULL}};
+static const language_file c_files[] = {{"%s.so", "module"}, {"lib%s.so", "module"}, {NULL, NULL}};
+
+static const char *const python_loads[] = {"import", "from", NULL};
+static const char *const ruby_loads[] = {"require", "require_relative", "load", "autoload", NULL};
+static const char *const lua_loads[] = {"require", NULL};
+static const char *const perl_loads[] = {"use parent -norequire,", "use parent", "use base", "use", "require", NULL};
+static const char *const no_loads[] = {NULL};
+
+static const language languages[] = {
+    {"python", "REMORA_PYTHON", "python3", flag_c, ".", python_files, "PYTHONPATH", python_loads, false, true},
+    {"ruby", "REMORA_RUBY", "ruby", flag_e, "/", ruby_files, "RUBYLIB", ruby_loads, true, false},
+    {"lua", "REMORA_LUA", "lua5.4", flag_e, ".", lua_files, "LUA_PATH", lua_loads, true, false},
+    {"perl", "REMORA_PERL", "perl", flag_e, "::", perl_files, "PERL5LIB", perl_loads, false, false},
+    {"c", "REMORA_NODE_C", "remora-node", no_loads, ".", c_files, "REMORA_C_PATH", no_loads, false, false},
+};
+
+const language *language_find(const char *name) {
+  for (size_t i = 0; i < sizeof languages / sizeof *languages; i++)
+    if (strcmp(languages[i].name, name) == 0) return &languages[i];
+  return NULL;
+}
+
+const struct remora_embedded_node *language_node(const char *name) {
+  for (const struct remora_embedded_node *n = remora_embedded_nodes; n->language; n++)
+    if (strcmp(n->language, name) == 0) return n;
+  return NULL;
+}
+
+char *language_known(void) {
+  char *text = NULL;
+  size_t length;
+  FILE *f = open_memstream(&text, &length);
+  if (!f) return NULL;
+  for (const struct remora_embedded_node *n = remora_embedded_nodes; n->language; n++)
+    (void)fprintf(f, "%s%s", n == remora_embedded_nodes ? "" : ", ", n->language);
+  if (fclose(f) == 0) return text;
+  free(text);
+  return NULL;
+}
