@@ -59,18 +59,21 @@ static int wait_for(remora_future *future, int64_t ms) {
   }
 }
 
-/* Large bytes that nobody else will read: what was copied is given back to the kernel on the way, so that they do not stand in memory twice. */
+/* Large bytes that nobody else will read: what was copied is given back to the kernel on the way, so that they do not stand in memory twice.
+ * In huge pages, as making and freeing 64 MiB of small ones takes some ms, the freeing with the interpreter's lock. */
 static PyObject *move_bytes(const char *data, size_t length) {
   PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
   if (!bytes) return NULL;
-  const size_t step = 4u << 20, page = 4096;
+  const size_t huge = 2u << 20, step = 2 * huge;
   char *to = PyBytes_AS_STRING(bytes);
-  uintptr_t from = (uintptr_t)data, end = from + length, given = (from + page - 1) & ~(uintptr_t)(page - 1);
+  uintptr_t from = (uintptr_t)data, end = from + length, given = (from + huge - 1) & ~(uintptr_t)(huge - 1);
+  uintptr_t room = ((uintptr_t)to + huge - 1) & ~(uintptr_t)(huge - 1), room_end = (uintptr_t)to + length;
   Py_BEGIN_ALLOW_THREADS /* tens of ms in which other threads would stand still; nobody else knows this object yet */
-      for (uintptr_t at = from; at < end; at += step) {
+      (void)madvise((void *)room, (room_end - room) & ~(uintptr_t)(huge - 1), MADV_HUGEPAGE);
+  for (uintptr_t at = from; at < end; at += step) {
     size_t n = end - at < step ? end - at : step;
     memcpy(to + (at - from), (const void *)at, n);
-    uintptr_t done = (at + n) & ~(uintptr_t)(page - 1);
+    uintptr_t done = (at + n) & ~(uintptr_t)(huge - 1);
     if (done > given) (void)madvise((void *)given, done - given, MADV_DONTNEED);
     given = done > given ? done : given;
   }

@@ -14,7 +14,7 @@
 #define HUB_SPIN_NS (60u * 1000)         /* how long a wait looks before it sleeps */
 #define HUB_LEASE_NS (20u * 1000 * 1000) /* how long the loop stays unowned after a wait */
 #define HUB_TURN_NS (5u * 1000 * 1000)   /* how long spinning waits may leave the rest of the loop alone */
-#define HUB_READ (256u * 1024)           /* bytes read in one turn of one connection */
+#define HUB_READ (64u * 1024)            /* bytes read in one turn of one connection */
 
 typedef struct waiter {
   struct waiter *next, **link;

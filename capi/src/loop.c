@@ -307,12 +307,19 @@ remora_wait loop_wait(hub *h, waiter *w, int64_t ms) {
       errno = e;
     } else {
       struct timespec ts = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
-      struct pollfd p = {.fd = w->fd, .events = POLLIN};
+      /* Its own connection it reads itself: whoever drives may be in the middle of something large, or off its core. */
+      remora_conn *c = w->future && !stays_asleep ? w->future->conn : NULL;
+      struct pollfd p[2] = {{.fd = w->fd, .events = POLLIN}, {.fd = c ? c->proc.from : -1, .events = POLLIN}};
       hub_unlock(h);
-      n = ppoll(&p, 1, left < 0 ? NULL : &ts, &mask);
+      n = ppoll(p, 2, left < 0 ? NULL : &ts, &mask);
       int e = errno;
-      if (n > 0) eventfd_reset(w->fd);
+      if (n > 0 && p[0].revents) eventfd_reset(w->fd);
       hub_lock(h);
+      if (n > 0 && p[1].revents && c->proc.from == p[1].fd) {
+        if (conn_pump(c)) conn_drain_dropped(h);
+        if (c->state == CONN_CLOSED) loop_due(h);
+        inner_turn(h);
+      }
       errno = e;
     }
     if (n < 0 && errno == EINTR && !waiter_ready(w, &result)) {
