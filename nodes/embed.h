@@ -10,6 +10,7 @@ extern const struct remora_embedded_node {
     const unsigned char *program;
     size_t size;
     const char *stub;
+    const char *local_stub; /* for a child of this host: may use what the library's folder holds, its last argument; NULL: there is none */
 } remora_embedded_nodes[];
 
 /* Parts of the nodes that are loaded on demand, through the root's method `module`. Ends with a row of NULLs. */

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Turns the nodes into C data, at build time.
 
-    embed.py --out FILE.c     what embed.h declares
+    embed.py --out FILE.c        what embed.h declares
+    embed.py --compiled FOLDER   what is compiled beforehand for interpreters of this host
 
 Every folder with a pack.py is the node of a language. That file has node(), which gives the program and its stub, and
 says how files in the folder's lib/ are called: those are loaded on demand and embedded as text.
@@ -26,8 +27,9 @@ def languages():
 
 
 def node(language):
-    """(program, stub): the bytes that are sent first of all, and the argument of the interpreter that reads them."""
-    return pack(language).node()
+    """(program, stub, local stub or None): the bytes that are sent first of all, and the argument of the interpreter that
+    reads them."""
+    return (tuple(pack(language).node()) + (None,))[:3]
 
 
 def modules():
@@ -75,9 +77,10 @@ def c_file():
     out = ["/* Made by nodes/embed.py: do not edit. */\n", '#include "embed.h"\n\n']
     rows = []
     for language in languages():
-        boot, stub = node(language)
+        boot, stub, local = node(language)
         out.append("static " + c_bytes("boot_" + language, boot))
-        rows.append('  {"%s", boot_%s, sizeof boot_%s,\n    %s},\n' % (language, language, language, c_string(stub)))
+        rows.append('  {"%s", boot_%s, sizeof boot_%s,\n    %s,\n    %s},\n' % (
+            language, language, language, c_string(stub), c_string(local) if local else "NULL"))
     out += ["\nconst struct remora_embedded_node remora_embedded_nodes[] = {\n"] + rows + ["  {0}\n};\n",
             "\nconst struct remora_embedded_module remora_embedded_modules[] = {\n"]
     for language, name, package, source in modules():
@@ -89,10 +92,18 @@ def c_file():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", required=True, help="the C file to write")
+    parser.add_argument("--out", help="the C file to write")
+    parser.add_argument("--compiled", help="the folder to write into")
     options = parser.parse_args()
-    with open(options.out, "w", encoding="utf-8") as f:
-        f.write(c_file())
+    if options.out:
+        with open(options.out, "w", encoding="utf-8") as f:
+            f.write(c_file())
+    if options.compiled:
+        os.makedirs(options.compiled, exist_ok=True)
+        for language in languages():
+            for name, data in [pack(language).compiled()] if hasattr(pack(language), "compiled") else []:
+                with open(os.path.join(options.compiled, name), "wb") as f:
+                    f.write(data)
 
 
 if __name__ == "__main__":

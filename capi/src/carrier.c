@@ -191,7 +191,7 @@ static void carrier_wrap(spec_words *words, const spec_hop *const *hops, size_t 
 }
 
 static int carrier_plan_chain(carrier *c, const spec_chain *chain, const language *node, const remora_options *opts,
-                              const char *stub, remora_error **err) {
+                              const struct remora_embedded_node *program, remora_error **err) {
   spec_words words = {0}, envp = {0};
   const spec_hop **hops = calloc(chain->count, sizeof *hops);
   size_t count = 0;
@@ -211,7 +211,9 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
     c->interpreter = line ? spec_harmless(line, strlen(line)) : NULL;
     free(line);
     for (const char *const *flag = node->flags; *flag; flag++) spec_words_add(&words, *flag);
-    spec_words_add(&words, stub);
+    bool local = c->local_child && program->local_stub;
+    spec_words_add(&words, local ? program->local_stub : program->stub);
+    if (local) spec_words_add(&words, language_folder());
     if (!c->local_child)
       carrier_wrap_place(&words, opts);
     else if (opts->cwd && !(c->cwd = strdup(opts->cwd)))
@@ -232,14 +234,15 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
   return rc;
 }
 
-int carrier_plan(carrier *c, const char *spec, const remora_options *opts, const char *stub, remora_error **err) {
+int carrier_plan(carrier *c, const char *spec, const remora_options *opts, const struct remora_embedded_node *program,
+                 remora_error **err) {
   static const remora_options none = {0};
   spec_chain chain;
   *c = (carrier){0};
   if (!opts) opts = &none;
   const char *name = opts->node ? opts->node : "python";
   const language *node = language_find(name);
-  if (!node || !stub) {
+  if (!node || !program) {
     char *shown = spec_harmless(name, strlen(name)), *known = language_known();
     error_set(err, REMORA_E_INVALID, "option node: there is no \"%s\"; known: %s", shown ? shown : "?",
               known ? known : "");
@@ -248,7 +251,7 @@ int carrier_plan(carrier *c, const char *spec, const remora_options *opts, const
     return -1;
   }
   if (options_check(opts, err) || spec_chain_make(&chain, spec, opts, err)) return -1;
-  int rc = carrier_plan_chain(c, &chain, node, opts, stub, err);
+  int rc = carrier_plan_chain(c, &chain, node, opts, program, err);
   spec_chain_clear(&chain);
   if (rc) carrier_clear(c);
   return rc;

@@ -2,6 +2,7 @@
 #ifndef REMORA_CARRIER_H
 #define REMORA_CARRIER_H
 
+#include "embed.h"
 #include "remora.h"
 
 #include <stdbool.h>
@@ -37,11 +38,12 @@ typedef struct carrier {
   char *cwd;         /* NULL: ours; only for a local child, else it is inside argv */
 } carrier;
 
-/* Makes the plan. stub is the text for `python3 -c`, which arrives unchanged whatever it holds. 0, or -1 with REMORA_E_INVALID for a spec
+/* Makes the plan. The program's stub is the text for `python3 -c`, which arrives unchanged whatever it holds. NULL: there is no such node. 0, or -1 with REMORA_E_INVALID for a spec
  * that is none (bare "host:port" names its readings, a host that starts with "-" is refused, ...) or options that do not go together.
  * Of the options, ssh and ssh_options are for the first ssh of a chain, which has our files at hand; sudo is for every sudo;
  * interpreter, env and cwd are for the far process. */
-int carrier_plan(carrier *c, const char *spec, const remora_options *opts, const char *stub, remora_error **err);
+int carrier_plan(carrier *c, const char *spec, const remora_options *opts, const struct remora_embedded_node *program,
+                 remora_error **err);
 void carrier_clear(carrier *c);
 
 /* A started program. Descriptors are close-on-exec, non-blocking, ours; -1 when closed. */

@@ -398,7 +398,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
     goto fail;
   }
   const struct remora_embedded_node *node = language_node(o->node);
-  if (carrier_plan(&c->carrier, spec, o, node ? node->stub : NULL, err) != 0) goto fail;
+  if (carrier_plan(&c->carrier, spec, o, node, err) != 0) goto fail;
   session_init(&c->session, (uint32_t)o->max_message, c->carrier.name);
   c->hub = h;
   c->queue = o->queue ? o->queue : h->default_queue;

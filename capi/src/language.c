@@ -1,6 +1,8 @@
 /* language.c: one row per far language. A new one needs a row here and a folder in nodes/. */
 #include "language.h"
 
+#include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,4 +52,21 @@ char *language_known(void) {
   if (fclose(f) == 0) return text;
   free(text);
   return NULL;
+}
+
+static char folder[4096];
+
+static void language_find_folder(void) {
+  Dl_info info;
+  char *real = dladdr(languages, &info) && info.dli_fname ? realpath(info.dli_fname, NULL) : NULL;
+  char *slash = real ? strrchr(real, '/') : NULL;
+  if (slash && (size_t)(slash - real) + sizeof "/remora" <= sizeof folder)
+    (void)snprintf(folder, sizeof folder, "%.*s/remora", (int)(slash - real), real);
+  free(real);
+}
+
+const char *language_folder(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  (void)pthread_once(&once, language_find_folder);
+  return folder;
 }

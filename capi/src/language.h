@@ -32,6 +32,8 @@ typedef struct language {
 const language *language_find(const char *name);
 /* "python, ruby": those whose node is in this library. *new* (free) */
 char *language_known(void);
+/* The folder beside the library that holds what goes with it, "" when it cannot be told; valid for ever. */
+const char *language_folder(void);
 /* The node; NULL when this library has none. */
 const struct remora_embedded_node *language_node(const char *name);
 

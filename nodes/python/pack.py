@@ -1,6 +1,8 @@
 """How the Python node becomes the one program that is sent: its parts joined, minified and compressed."""
 import ast
+import importlib.util
 import io
+import marshal
 import os
 import tokenize
 import zlib
@@ -11,6 +13,14 @@ PARTS = "base", "values", "proxies", "calls", "session", "main", "modules"  # on
 STUB = ('import os,sys,zlib;b=b"";exec("while len(b)<%d:b+=os.read(0,%d-len(b))or os._exit(1)");'
         'm=sys.modules["_remora_node"]=type(os)("_remora_node");m.boot=b;'
         'exec(compile(zlib.decompress(b),"<remora>","exec"),m.__dict__)')
+# The same for a child of this host, whose last argument is the folder of the library: half of the start is compiling, so
+# it takes what was compiled at build time if that is of this program and for this interpreter.
+LOCAL = ('import os,sys;b=b"";exec("while len(b)<%d:b+=os.read(0,%d-len(b))or os._exit(1)");'
+         'm=sys.modules["_remora_node"]=type(os)("_remora_node");m.boot=b;'
+         'exec("""try:\n import marshal\n'
+         ' with open("%%s/node.%%s"%%(sys.argv.pop(),sys.implementation.cache_tag),"rb")as f:d=f.read()\n'
+         ' assert d[:8]==sys.modules["_frozen_importlib_external"].MAGIC_NUMBER+b[-4:]\n c=marshal.loads(d[8:])\n'
+         'except Exception:import zlib;c=compile(zlib.decompress(b),"<remora>","exec")""");exec(c,m.__dict__)')
 SUFFIX = ".py"  # of what lies in lib
 PACKAGE = "__init__"  # the name there of what stands for its folder
 
@@ -67,14 +77,26 @@ def postpone(source):
     return "".join(lines)
 
 
-def node():
-    """The program and the stub that starts it."""
+def program():
     parts = []
     for part in PARTS:
         with open(os.path.join(HERE, "node", part + ".py"), encoding="utf-8") as f:
             parts.append(f.read())
-    source = minify(postpone("\n\n".join(parts)))
+    return minify(postpone("\n\n".join(parts)))
+
+
+def node():
+    """The program, the stub that starts it, and the stub for a child of this host."""
+    source = program()
     compile(source, "node", "exec")
     packer = zlib.compressobj(9, zlib.DEFLATED, 15, 9)
     boot = packer.compress(source.encode()) + packer.flush()
-    return boot, STUB % (len(boot), len(boot))
+    return boot, STUB % (len(boot), len(boot)), LOCAL % (len(boot), len(boot))
+
+
+def compiled():
+    """(name of a file, its contents): the program compiled for the interpreter that runs this."""
+    import sys
+    boot = node()[0]
+    code = compile(zlib.decompress(boot), "<remora>", "exec")
+    return "node." + sys.implementation.cache_tag, importlib.util.MAGIC_NUMBER + boot[-4:] + marshal.dumps(code)

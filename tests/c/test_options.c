@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#define NODE(text) (&(struct remora_embedded_node){.language = "python", .stub = (text)})
+
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
 /* Fails the test unless the error's message holds the text; frees the error. */
@@ -191,7 +193,7 @@ static void test_heartbeat(void **state) {
       assert_int_equal(copy->dead_after, table[i].dead_after_is);
       carrier c;
       remora_error *err = NULL;
-      if (carrier_plan(&c, "-", copy, "stub", &err) == 0) carrier_clear(&c);
+      if (carrier_plan(&c, "-", copy, NODE("stub"), &err) == 0) carrier_clear(&c);
       if (table[i].message)
         expect_message(err, REMORA_E_INVALID, table[i].message);
       else

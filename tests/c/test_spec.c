@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#define NODE(text) (&(struct remora_embedded_node){.language = "python", .stub = (text)})
+
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
 /* Fails the test unless the error's message holds the text; frees the error. */
@@ -295,7 +297,7 @@ static void test_plans(void **state) {
     for (const char *const *option = table[i].options; *option; option++) set_option(opts, *option);
     carrier c;
     remora_error *err = NULL;
-    if (carrier_plan(&c, table[i].spec, opts, "s t", &err))
+    if (carrier_plan(&c, table[i].spec, opts, NODE("s t"), &err))
       fail_msg("%s: %s", table[i].name, remora_error_message(err));
     char *argv = join_words(c.argv);
     assert_string_equal(argv, table[i].argv);
@@ -329,7 +331,7 @@ static void test_plans_refused(void **state) {
     for (const char *const *option = table[i].options; *option; option++) set_option(opts, *option);
     carrier c;
     remora_error *err = NULL;
-    assert_int_equal(carrier_plan(&c, table[i].spec, opts, "stub", &err), -1);
+    assert_int_equal(carrier_plan(&c, table[i].spec, opts, NODE("stub"), &err), -1);
     expect_message(err, REMORA_E_INVALID, table[i].message);
     remora_options_free(opts);
   }
@@ -351,7 +353,7 @@ static void test_interpreter_variable(void **state) {
     carrier c;
     remora_error *err = NULL;
     setenv("REMORA_PYTHON", table[i].variable, 1);
-    int rc = carrier_plan(&c, "-", NULL, "stub", &err);
+    int rc = carrier_plan(&c, "-", NULL, NODE("stub"), &err);
     assert_int_equal(rc, table[i].message ? -1 : 0);
     if (rc) {
       expect_message(err, REMORA_E_INVALID, table[i].message);
@@ -374,7 +376,7 @@ static void test_environment(void **state) {
   remora_options *opts = remora_options_new();
   set_option(opts, "env=REMORA_TEST_SEEN=new|REMORA_TEST_MORE=a=b");
   set_option(opts, "cwd=/tmp");
-  assert_int_equal(carrier_plan(&c, "-", opts, "stub", NULL), 0);
+  assert_int_equal(carrier_plan(&c, "-", opts, NODE("stub"), NULL), 0);
   assert_string_equal(c.cwd, "/tmp");
   char *env = join_words(c.envp);
   assert_non_null(strstr(env, "REMORA_TEST_SEEN=new"));
@@ -384,12 +386,12 @@ static void test_environment(void **state) {
   free(env);
   carrier_clear(&c);
 
-  assert_int_equal(carrier_plan(&c, "root@", opts, "stub", NULL), 0);
+  assert_int_equal(carrier_plan(&c, "root@", opts, NODE("stub"), NULL), 0);
   assert_null(c.envp);
   assert_null(c.cwd);
   carrier_clear(&c);
 
-  assert_int_equal(carrier_plan(&c, "web1", opts, "stub", NULL), 0);
+  assert_int_equal(carrier_plan(&c, "web1", opts, NODE("stub"), NULL), 0);
   env = join_words(c.envp);
   assert_non_null(strstr(env, "SSH_ASKPASS_REQUIRE=never"));
   assert_non_null(strstr(env, "REMORA_TEST_SEEN=old"));
@@ -397,7 +399,7 @@ static void test_environment(void **state) {
   carrier_clear(&c);
 
   setenv("SSH_ASKPASS_REQUIRE", "force", 1); /* the user's own word */
-  assert_int_equal(carrier_plan(&c, "web1", opts, "stub", NULL), 0);
+  assert_int_equal(carrier_plan(&c, "web1", opts, NODE("stub"), NULL), 0);
   assert_null(c.envp);
   carrier_clear(&c);
   unsetenv("SSH_ASKPASS_REQUIRE");
@@ -498,7 +500,7 @@ static void test_through_shells(void **state) {
       snprintf(option, sizeof option, "cwd=%s", cwd);
       set_option(opts, option);
       carrier c;
-      assert_int_equal(carrier_plan(&c, NULL, opts, stubs[k], NULL), 0);
+      assert_int_equal(carrier_plan(&c, NULL, opts, NODE(stubs[k]), NULL), 0);
       size_t length = run(&c, text, sizeof text);
       int wanted =
           snprintf(expected, sizeof expected, "%s\n$x 'y' \"z\"\n%ca b%cit's%c-c%c%s%c", cwd, 0, 0, 0, 0, stubs[k], 0);
@@ -573,7 +575,7 @@ static void test_explanations(void **state) {
     snprintf(option, sizeof option, "hops=%s", table[i].hops);
     set_option(opts, option);
     carrier c;
-    assert_int_equal(carrier_plan(&c, NULL, opts, "stub", NULL), 0);
+    assert_int_equal(carrier_plan(&c, NULL, opts, NODE("stub"), NULL), 0);
     remora_error *err = NULL;
     carrier_explain(&c, table[i].tail, strlen(table[i].tail), table[i].status, table[i].status != -1, &err);
     assert_non_null(err);
@@ -591,7 +593,7 @@ static void test_explanation_of_rubbish(void **state) {
   (void)state;
   carrier c;
   static char tail[65536];
-  assert_int_equal(carrier_plan(&c, "-", NULL, "stub", NULL), 0);
+  assert_int_equal(carrier_plan(&c, "-", NULL, NODE("stub"), NULL), 0);
   for (unsigned seed = 0; seed < 200; seed++) {
     size_t length = seed * 331 % sizeof tail;
     for (size_t i = 0; i < length; i++) tail[i] = (char)(seed % 3 ? (unsigned)rand() : seed % 2 ? '\n' : 'x');

@@ -18,7 +18,7 @@ HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, B
 PLAIN, TABLES, CHUNKED, KW, ONEWAY = 1, 2, 4, 8, 16
 HEAD = struct.Struct("<IBBHIIQQ")
 MAGIC = b"\0REMORA\n"
-BOOT, STUB = embed.node("python")
+BOOT, STUB, LOCAL = embed.node("python")
 MODULES = {(language, name): (package, source) for language, name, package, source in embed.modules()}
 
 
