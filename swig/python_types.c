@@ -69,7 +69,7 @@ static PyObject *move_bytes(const char *data, size_t length) {
   uintptr_t from = (uintptr_t)data, end = from + length, given = (from + huge - 1) & ~(uintptr_t)(huge - 1);
   uintptr_t room = ((uintptr_t)to + huge - 1) & ~(uintptr_t)(huge - 1), room_end = (uintptr_t)to + length;
   Py_BEGIN_ALLOW_THREADS /* tens of ms in which other threads would stand still; nobody else knows this object yet */
-      (void)madvise((void *)room, (room_end - room) & ~(uintptr_t)(huge - 1), MADV_HUGEPAGE);
+      (void) madvise((void *)room, (room_end - room) & ~(uintptr_t)(huge - 1), MADV_HUGEPAGE);
   for (uintptr_t at = from; at < end; at += step) {
     size_t n = end - at < step ? end - at : step;
     memcpy(to + (at - from), (const void *)at, n);
