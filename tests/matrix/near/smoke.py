@@ -85,23 +85,28 @@ class Checks:
         sys.stdout.flush()
 
     def values(self):
-        limits = set()
+        limits = {}  # value -> what comes back in its place; None: it is refused
+        far = os.path.basename(os.environ.get("REMORA_" + self.far.upper()) or self.far)
         with open(os.path.join(HERE, "limits.txt")) as f:
             for line in f:
                 words = line.split()
-                if words and words[0][0] != "#" and (words[0], words[1]) in (("near", "python"), ("far", self.far)):
-                    limits.add(words[2])
+                if words and words[0][0] != "#" and words[:2] in (["near", "python"], ["far", self.far], ["far", far]):
+                    limits[words[2]] = words[4:] or None
         with open(os.path.join(HERE, "values.txt")) as f:
             for line in f:
                 if line[0] == "#":
                     continue
                 name, _, form = line.strip().partition(" ")
                 value = read_form(iter(form.split()))
-                self.run("value " + name, lambda: self.refused(value) if name in limits else self.echoed(value))
+                if name in limits and limits[name] is None:
+                    self.run("value " + name, lambda: self.refused(value))
+                else:
+                    wanted = read_form(iter(limits[name])) if name in limits else value
+                    self.run("value " + name, lambda: self.echoed(value, wanted))
 
-    def echoed(self, value):
+    def echoed(self, value, wanted):
         back = self.echo(value)
-        return True if same(value, back) else back
+        return True if same(wanted, back) else back
 
     def refused(self, value):
         """What a language cannot hold is an error, never another value."""
