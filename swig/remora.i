@@ -83,6 +83,9 @@ REMORA_HANDLE(remora_error, remora_error_free)
 %newobject remora_queue_new;
 %newobject remora_next_event;
 %newobject remora_take;
+%newobject remora_redeem_conn;
+%newobject remora_redeem_proxy;
+%newobject remora_redeem_future;
 
 /* The receiver of an event's answer steals the error. */
 %apply SWIGTYPE *DISOWN { remora_error *error };

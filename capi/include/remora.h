@@ -392,6 +392,26 @@ REMORA_API remora_wait remora_wait_for(remora_future *future, remora_queue *queu
 /* An event that has to run inside the wait for this future; *new* or NULL. */
 REMORA_API REMORA_NEW remora_event *remora_take(remora_queue *queue, remora_future *future);
 
+/* ------------------------------------------------------------------------------- from one language to another in the process */
+
+/* Several languages in one process share connections, proxies and futures: one writes a ticket (a number that no user code
+ * can turn into a bad pointer), the other redeems it, once. A ticket holds a reference until then. */
+typedef enum remora_ticket_kind {
+  REMORA_TICKET_NONE = 0, /* there is no such ticket (any more) */
+  REMORA_TICKET_CONN,
+  REMORA_TICKET_PROXY,
+  REMORA_TICKET_FUTURE
+} remora_ticket_kind;
+/* A new number, never 0; 0 with *err. */
+REMORA_API uint64_t remora_ticket_conn(remora_conn *conn, remora_error **err);
+REMORA_API uint64_t remora_ticket_proxy(remora_proxy *proxy, remora_error **err);
+REMORA_API uint64_t remora_ticket_future(remora_future *future, remora_error **err);
+REMORA_API remora_ticket_kind remora_ticket_is_for(uint64_t ticket);
+/* *new*; NULL with REMORA_E_INVALID for a number that is no ticket (any more) or for something else, which leaves the ticket as it is. */
+REMORA_API REMORA_NEW remora_conn *remora_redeem_conn(uint64_t ticket, remora_error **err);
+REMORA_API REMORA_NEW remora_proxy *remora_redeem_proxy(uint64_t ticket, remora_error **err);
+REMORA_API REMORA_NEW remora_future *remora_redeem_future(uint64_t ticket, remora_error **err);
+
 /* Ends all connections: one-way calls are sent for at most a second, children end, nothing runs afterwards. For the host's exit. */
 REMORA_API void remora_shutdown(void);
 

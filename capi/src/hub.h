@@ -60,6 +60,8 @@ typedef struct hub {
   size_t ndeadlines, deadlines_room;
   uv_timer_t deadline_timer;
   uint64_t chain_prefix, chains;
+  idmap tickets; /* number -> what it is for */
+  uint64_t last_ticket;
   uint8_t *read_buffer;
 } hub;
 

@@ -197,6 +197,7 @@ int loop_start(hub *h) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old); /* the host's handlers must never run on our thread */
   h->background_started = pthread_create(&h->background, NULL, background_main, h) == 0;
+  if (h->background_started) (void)pthread_setname_np(h->background, "remora");
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   return h->background_started ? 0 : -1;
 }

@@ -45,6 +45,7 @@ from ._errors import (
 from ._errors import make_error as _make_error
 from ._future import Future, await_all, await_future
 from ._proxy import Proxy
+from ._ticket import redeem, ticket
 
 __version__ = _capi.remora_version()
 
@@ -81,6 +82,8 @@ __all__ = [
     "Future",
     "await_future",
     "await_all",
+    "ticket",
+    "redeem",
     "Error",
     "RemoteError",
     "ConnectError",
