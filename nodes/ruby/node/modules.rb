@@ -164,7 +164,8 @@ module Remora
       return look_up(name) || search(name) if colon.empty?
       return nil unless file == "__main__" ? Modules.serve(file) != nil : load(file)
       inside = camel(file)
-      (inside && look_up(path, inside)) || look_up(path)
+      found = inside && look_up(path, inside) || look_up(path)
+      found unless Method === found && found.owner.equal?(Kernel)  # puts is nothing of that file
     end
 
     # Loads a file by its name; false if there is none.
@@ -223,7 +224,10 @@ module Remora
     def constant(scope, name)
       return nil unless Module === scope && name =~ /\A[A-Z]\w*\z/
       own = scope.equal?(Object)
-      scope.const_get(name, own) if scope.const_defined?(name, own)
+      return scope.const_get(name, own) if scope.const_defined?(name, own)
+      scope.const_missing(name.to_sym) if scope.method(:const_missing).owner != Module  # that is how Digest loads its parts
+    rescue NameError => error
+      raise unless error.name.to_s == name
     end
 
     # A function: public in its module, or defined at the top level of a file, or everybody's, as puts is.
