@@ -19,6 +19,7 @@ PLAIN, TABLES, CHUNKED, KW, ONEWAY = 1, 2, 4, 8, 16
 HEAD = struct.Struct("<IBBHIIQQ")
 MAGIC = b"\0REMORA\n"
 BOOT, STUB, LOCAL = embed.node("python")
+NODES_MADE = {"python": (BOOT, STUB)}
 MODULES = {(language, name): (package, source) for language, name, package, source in embed.modules()}
 
 
@@ -63,7 +64,12 @@ class Lent:
 
 
 class Near:
-    def __init__(self, python=sys.executable, spin=0.0, modules=None, env=None, limit=20.0, greet=True, **hello):
+    def __init__(self, python=sys.executable, spin=0.0, modules=None, env=None, limit=20.0, greet=True, node="python",
+                 argv=None, **hello):
+        """`node`: the far language; `argv`: its command line without the stub, `python -c` if there is none."""
+        if node not in NODES_MADE:
+            NODES_MADE[node] = embed.node(node)[:2]
+        self.boot, stub = NODES_MADE[node]
         self.limit = limit
         self.spin = spin
         self.modules = modules or {}  # name -> map
@@ -81,7 +87,7 @@ class Near:
         self.loose = False  # accept what only a recorded stream has lent
         self.bye = None
         self.ended = False
-        self.process = subprocess.Popen([python, "-c", STUB], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen((argv or [python, "-c"]) + [stub], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, bufsize=0, env=env)
         self.w = self.process.stdin.fileno()
         self.r = self.process.stdout.fileno()
@@ -94,7 +100,7 @@ class Near:
             told = dict({"protocol": 1, "version": "0", "credit": 1 << 20, "language": "python 3", "heartbeat": 5000,
                          "dead_after": 30000, "name": "test", "warden": False, "max_message": 256 << 20, "codec": "json"},
                         **hello)
-            self.write(BOOT + frame(HELLO, json.dumps(told).encode()))
+            self.write(self.boot + frame(HELLO, json.dumps(told).encode()))
             self.until(lambda: self.hello)
 
     # -- wire

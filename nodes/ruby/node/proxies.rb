@@ -1,0 +1,353 @@
+# What stands here for objects of the other side, and for results that will come.
+
+module Remora
+  # What is known of an object of the other side while its proxy lives; what to give back when that is gone.
+  class Import
+    attr_reader :id
+    attr_accessor :count
+
+    def initialize(node, id)
+      @node = node
+      @id = id
+      @count = 0
+    end
+
+    # The finaliser of the proxy. It may run anywhere: it takes no lock and writes nothing.
+    def call(_)
+      @node.drop(self)
+    end
+  end
+
+  # An object of another process. What Ruby itself asks of every object is answered here, all else over there.
+  class Proxy < BasicObject
+    class << self
+      attr_accessor :type_name, :words
+
+      def name
+        "Remora::Proxy"
+      end
+
+      def inspect
+        type_name ? "#{name}(#{type_name})" : name
+      end
+      alias to_s inspect
+    end
+    self.words = []
+
+    def initialize(node, id)
+      @node = node
+      @id = id
+    end
+
+    def __remora_id
+      @id
+    end
+
+    def class
+      ::Remora::Proxy
+    end
+
+    def inspect
+      kind = self.class
+      "#<remora proxy of #{kind.type_name || "object"} ##{@id} in #{@node.peer}>"
+    end
+    alias to_s inspect
+
+    def hash
+      __id__.hash
+    end
+
+    def eql?(other)
+      equal?(other)
+    end
+
+    def ===(other)
+      equal?(other)
+    end
+
+    def =~(_)
+      nil
+    end
+
+    def nil?
+      false
+    end
+
+    def frozen?
+      false
+    end
+
+    def object_id
+      __id__
+    end
+
+    def is_a?(kind)
+      kind === self
+    end
+    alias kind_of? is_a?
+
+    def instance_of?(kind)
+      self.class.equal?(kind)
+    end
+
+    # What is known without asking: the methods of this class. Names of the other side's methods are not.
+    def respond_to?(name, _ = false)
+      self.class.method_defined?(name)
+    end
+
+    def method_missing(name, *args, **kwargs, &block)
+      text = name.to_s
+      # Ruby asks for these on its own account.
+      if text.start_with?("to_", "marshal_", "respond_to") && IMPLICIT.include?(text)
+        ::Kernel.raise ::NoMethodError.new("undefined method `#{text}' for #{inspect}", name)
+      end
+      @node.ask(@id, text, args, kwargs, block)
+    end
+
+    IMPLICIT = %w[to_ary to_str to_hash to_int to_io to_path to_proc to_sym to_regexp to_open to_r to_c to_a to_h to_i to_f
+                  to_json marshal_dump respond_to_missing?].freeze
+  end
+
+  # What the words of a TYPE make of a proxy, in Ruby's terms.
+  module Traits
+    CALL = Module.new do
+      def call(*args, **kwargs, &block)
+        @node.ask(@id, "", args, kwargs, block)
+      end
+      alias_method :yield, :call
+
+      def to_proc
+        it = self
+        ::Proc.new { |*args, &block| it.call(*args, &block) }
+      end
+    end
+
+    # Where the other side says nothing of elements, [] and === call, as a Proc's do.
+    CALL_ONLY = Module.new do
+      def [](*args, **kwargs)
+        @node.ask(@id, "", args, kwargs, nil)
+      end
+    end
+
+    ITER = Module.new do
+      include Enumerable
+
+      def each(&block)
+        return ::Enumerator.new { |out| each { |item| out << item } } unless block
+        it = self.class.words.include?("next") ? self : @node.ask(@id, ":iter", NONE)
+        number = it.__remora_id
+        done = false
+        size = 1
+        until done
+          done, items = @node.ask(number, ":next", [size])
+          items.each(&block)
+          size *= 2 if size < 1024
+        end
+        self
+      end
+    end
+
+    NEXT = Module.new do
+      # Fetches more with each round: one, two, four items and so on.
+      def next
+        @items ||= []
+        while @items.empty?
+          if @done
+            @done = nil
+            ::Kernel.raise ::StopIteration, "iteration reached an end"
+          end
+          @size = @size ? [@size * 2, 1024].min : 1
+          @done, @items = @node.ask(@id, ":next", [@size])
+        end
+        @items.shift
+      end
+    end
+
+    LEN = Module.new do
+      def size
+        @node.ask(@id, ":len", NONE)
+      end
+      alias_method :length, :size
+    end
+
+    ITEM = Module.new do
+      def [](key)
+        @node.ask(@id, ":item", [key])
+      end
+    end
+
+    SETITEM = Module.new do
+      def []=(key, value)
+        @node.ask(@id, ":setitem", [key, value])
+      end
+    end
+
+    DELITEM = Module.new do
+      def delete(key)
+        @node.ask(@id, ":delitem", [key])
+      end
+    end
+
+    CONTAINS = Module.new do
+      def include?(value)
+        @node.ask(@id, ":contains", [value])
+      end
+      alias_method :member?, :include?
+    end
+
+    ORDER = Module.new do
+      { :< => ":lt", :<= => ":le", :> => ":gt", :>= => ":ge" }.each do |name, operation|
+        define_method(name) { |other| @node.ask(@id, operation, [other]) }
+      end
+
+      def <=>(other)
+        return 0 if equal?(other)
+        self < other ? -1 : self > other ? 1 : 0
+      end
+    end
+
+    ALL = { "iter" => ITER, "next" => NEXT, "len" => LEN, "setitem" => SETITEM, "delitem" => DELITEM,
+            "contains" => CONTAINS, "order" => ORDER, "call" => CALL, "item" => ITEM }.freeze
+
+    # The class for the proxies of a type that the other side has described.
+    def self.proxy_class(text)
+      name, words = text.split("\n", 2)
+      words = words.to_s.split
+      made = Class.new(Proxy)
+      ALL.each { |word, trait| made.send(:include, trait) if words.include?(word) }
+      made.send(:include, CALL_ONLY) if words.include?("call") && !words.include?("item")
+      made.send(:define_method, :class) { made }
+      made.type_name = name
+      made.words = words
+      made
+    end
+
+    WORDS = [["call", :call], ["iter", :each], ["next", :next], ["len", :size], ["item", :[]], ["setitem", :[]=],
+             ["delitem", :delete], ["contains", :include?]].freeze
+
+    # What can be done with that object.
+    def self.words_of(it)
+      case it
+      when Proxy then return it.class.words
+      when Module then return it.respond_to?(:new) || it.respond_to?(:call) ? ["call"] : []
+      when Proc, Method, UnboundMethod then return ["call"]
+      when Object
+      else return []  # a BasicObject does not say
+      end
+      words = WORDS.select { |_, method| it.respond_to?(method) }.map(&:first)
+      words << "len" if !words.include?("len") && it.respond_to?(:length)
+      words << "order" if Comparable === it
+      words << "exception" if Exception === it
+      words.delete("next") unless words.include?("iter")
+      words.delete("len") if Enumerator === it || IO === it
+      words
+    end
+  end
+
+  # What a call that was sent will bring.
+  class Future
+    attr_reader :chain, :call, :calls
+    attr_accessor :settled, :message, :waiters
+
+    def initialize(node, call, chain)
+      @node = node
+      @call = call
+      @chain = chain
+      @calls = []  # calls of the same chain, to be run by who waits
+      @waiters = 0
+    end
+
+    def settle(message = nil, error = nil)
+      @message = message  # kind, flags, body, refs, raws: decoded by who wants it
+      @error = error
+      @settled = true
+      @node.ring if @waiters > 0
+    end
+
+    # The result; raises the error if there is one, and Remora::Timeout when it is not there in time.
+    def result(timeout = nil)
+      Thread.handle_interrupt(Object => :never) { @node.wait(self, timeout) } unless @settled
+      if @message
+        kind, flags, body, refs, raws = @message
+        @message = nil
+        begin
+          @value = @node.decode(body, flags, refs, raws)
+          @error = Errors.revive(@value) if kind == ERROR
+        rescue Value => error
+          @error = error
+        end
+      end
+      raise @error if @error
+      @value
+    end
+    alias value result
+
+    def error(timeout = nil)
+      result(timeout)
+      nil
+    rescue Timeout
+      raise unless @settled
+      @error
+    rescue Exception => error
+      raise unless error.equal?(@error)
+      error
+    end
+
+    def done?
+      @settled ? true : false
+    end
+
+    def cancel
+      @node.give_up(self)
+    end
+  end
+
+  # remora.start(it): its methods give futures; with options they may be one-way or have a time limit.
+  class Starter < BasicObject
+    def initialize(it, options)
+      @it = it
+      @options = options
+    end
+
+    def call(*args, **kwargs, &block)
+      method_missing("", *args, **kwargs, &block)
+    end
+
+    def method_missing(name, *args, **kwargs, &block)
+      Node.current.begin_call(@it.__remora_id, name.to_s, args, kwargs, block, **@options)
+    end
+  end
+
+  # Like a proxy, but its calls have a time limit, or want no answer.
+  class Optioned < Starter
+    def method_missing(name, *args, **kwargs, &block)
+      future = super
+      @options[:oneway] ? nil : future.result(@options[:timeout])
+    end
+  end
+
+  module_function
+
+  # Remora.start(proxy).method(...) gives a future.
+  def start(proxy)
+    Starter.new(far(proxy), {})
+  end
+
+  def options(proxy, timeout: nil, oneway: false)
+    Optioned.new(far(proxy), timeout: timeout, oneway: oneway)
+  end
+
+  def await_future(future, timeout = nil)
+    future.result(timeout)
+  end
+
+  def await_all(futures, timeout = nil)
+    late = timeout && clock + timeout
+    futures.map { |future| future.result(late && [late - clock, 0].max) }
+  end
+
+  def far(proxy)
+    return proxy if Proxy === proxy
+    raise ArgumentError, "an object of the other side is wanted, and not a #{proxy.class}"
+  end
+end
