@@ -1,5 +1,5 @@
 /* Remora from C: the same library and the same far side as ours.py, without Python on this side.
- * ours_c WORKLOAD [SECONDS]; the directory of bench_far.py is the environment's BENCH_DIR. */
+ * ours_c WORKLOAD [SECONDS [NODE]]; NODE is "python" or "c"; the directory of bench_far.py or bench_far.so is the environment's BENCH_DIR. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -10,6 +10,8 @@ typedef struct peer {
   remora_conn *conn;
   remora_proxy *proxy;
 } peer;
+
+static const char *node = "python";
 
 static void fail(remora_error *err) {
   errno = 0; /* the library has none */
@@ -22,7 +24,10 @@ static void connect_to(peer *p) {
   remora_options *opts = remora_options_new();
   remora_value *roots = remora_list();
   remora_append(roots, remora_str(here ? here : "bench"));
-  if (remora_options_set(opts, "interpreter", remora_str(python ? python : "/usr/bin/python3"), &err)) fail(err);
+  if (remora_options_set(opts, "node", remora_str(node), &err)) fail(err);
+  if (!strcmp(node, "python") &&
+      remora_options_set(opts, "interpreter", remora_str(python ? python : "/usr/bin/python3"), &err))
+    fail(err);
   if (remora_options_set(opts, "roots", roots, &err)) fail(err);
   p->conn = remora_connect("-", opts, &err);
   if (!p->conn) fail(err);
@@ -115,6 +120,7 @@ static void spawn_end(void *ctx) {
 int main(int argc, char **argv) {
   const char *workload = argc > 1 ? argv[1] : "call";
   double seconds = argc > 2 ? atof(argv[2]) : 2;
+  if (argc > 3) node = argv[3];
   bool back = !strcmp(workload, "mixed-back"), is_bytes = !strcmp(workload, "bytes");
   peer a, b;
   if (!strcmp(workload, "spawn"))

@@ -267,6 +267,9 @@ REMORA_API remora_proxy *remora_proxy_unref(remora_proxy *proxy);
  * call (and, as that queue has no dispatcher, any other) run meanwhile on this thread. */
 REMORA_API REMORA_NEW remora_value *remora_call(remora_proxy *proxy, const char *method, const remora_value *args,
                                                 remora_error **err);
+/* Calls what a value refers to: a proxy as remora_call does; an object of ours of the default queue by its class, right here. *new*. REMORA_E_INVALID for other values. */
+REMORA_API REMORA_NEW remora_value *remora_value_call(const remora_value *callee, const char *method,
+                                                      const remora_value *args, remora_error **err);
 /* Sends the call and returns. *new*. Waits only when the connection's credit is used up (see REMORA_NOWAIT), and then runs events of the default queue unless
  * that has a dispatcher. */
 REMORA_API REMORA_NEW remora_future *remora_start(remora_proxy *proxy, const char *method, const remora_value *args,

@@ -1,6 +1,7 @@
 /* call.c: calls out and answers back: values become frames, with their references counted in the tables. */
 #include "hub.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,6 +213,26 @@ remora_value *remora_call(remora_proxy *p, const char *method, const remora_valu
   return v;
 }
 
+remora_value *remora_value_call(const remora_value *callee, const char *method, const remora_value *args,
+                                remora_error **err) {
+  remora_proxy *p = callee ? remora_as_proxy(callee) : NULL;
+  if (p) return remora_call(p, method, args, err);
+  const remora_object *o = callee ? remora_as_object(callee) : NULL;
+  if (!o || o->hub != hub_current || o->queue != o->hub->default_queue || !o->cls->call)
+    return error_set(err, REMORA_E_INVALID, "this value is nothing that can be called here"), NULL;
+  remora_value *none = args ? NULL : remora_list();
+  remora_error *why = NULL;
+  remora_value *result = args || none ? o->cls->call(o->userdata, method ? method : "", args ? args : none, &why) : NULL;
+  if (!args && !none) (void)error_set(&why, REMORA_E_NOMEM, NULL);
+  (void)remora_value_unref(none);
+  if (!why) return result ? result : remora_null();
+  if (err)
+    *err = why;
+  else
+    (void)remora_error_free(why);
+  return NULL;
+}
+
 /* A call of the far side starts to run: it may send as much again. Collected, so that not every call costs a frame. */
 void call_credit_back(remora_conn *c, size_t bytes_used) {
   session *s = &c->session;
@@ -331,6 +352,7 @@ remora_value *call_decode(message *m, remora_error **err) {
 static int call_answer_kind(remora_conn *c, const message *m, uint8_t kind, const remora_value *value,
                             remora_error **err) {
   hub *h = c->hub;
+  if (c->far) (void)fflush(stdout); /* it is written home before the answer */
   if (m->head.flags & FRAME_ONEWAY || h != hub_current) return 0;
   char inline_buffer[512];
   codec_out out = {.inline_buffer = inline_buffer, .room = sizeof inline_buffer};
@@ -340,7 +362,7 @@ static int call_answer_kind(remora_conn *c, const message *m, uint8_t kind, cons
     hub_lock(h);
     if (c->state != CONN_CLOSED) { /* else nobody waits any more */
       rc = call_send(c, &head, NULL, &out, err);
-      conn_flush(c);
+      if (!c->far || !c->far->corked) conn_flush(c);
     }
     hub_unlock(h);
   }
@@ -350,6 +372,7 @@ static int call_answer_kind(remora_conn *c, const message *m, uint8_t kind, cons
 
 void call_answer_error(remora_conn *c, const message *m, const remora_error *error) {
   remora_value *map = error_to_wire(error);
+  if (c->far) map = error_add_hop(map, c->far->here);
   if (call_answer_kind(c, m, FRAME_ERROR, map, NULL) != 0) {
     /* Its details cannot cross: its words can. */
     remora_error *plain = remora_error_new(REMORA_E_VALUE, remora_error_message(error));

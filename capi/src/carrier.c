@@ -3,6 +3,7 @@
 
 #include "error.h"
 #include "language.h"
+#include "native.h"
 #include "spec.h"
 
 #include <stdio.h>
@@ -18,7 +19,7 @@ extern char **environ;
 /* The interpreter's argv without the stub: the option, else the variable, else the program that every host has. */
 static int carrier_interpreter(spec_words *words, const language *node, const remora_options *opts,
                                remora_error **err) {
-  const char *line = getenv(node->variable);
+  const char *line = node->variable ? getenv(node->variable) : NULL;
   if (opts->interpreter)
     spec_words_add_value(words, opts->interpreter);
   else if (line && spec_words_split(words, line))
@@ -210,10 +211,16 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
     char *line = spec_words_quote(&words);
     c->interpreter = line ? spec_harmless(line, strlen(line)) : NULL;
     free(line);
-    for (const char *const *flag = node->flags; *flag; flag++) spec_words_add(&words, *flag);
-    bool local = c->local_child && program->local_stub;
-    spec_words_add(&words, local ? program->local_stub : program->stub);
-    if (local) spec_words_add(&words, language_folder());
+    bool native = strcmp(node->name, "c") == 0, local = c->local_child && program->local_stub;
+    if (native && c->local_child && !opts->interpreter) { /* our own copy; there is nothing to send */
+      spec_words_clear(&words);
+      spec_words_add(&words, native_path());
+    } else if (!native || !opts->interpreter) {
+      for (const char *const *flag = node->flags; *flag; flag++) spec_words_add(&words, *flag);
+      spec_words_add(&words, local ? program->local_stub : program->stub);
+      if (local) spec_words_add(&words, language_folder());
+      c->asks = native;
+    }
     if (!c->local_child)
       carrier_wrap_place(&words, opts);
     else if (opts->cwd && !(c->cwd = strdup(opts->cwd)))

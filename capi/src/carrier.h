@@ -31,6 +31,7 @@ typedef struct carrier {
   bool local_child;       /* the far process is our own child: pidfd and /proc tell about it */
   bool has_ssh;           /* somewhere in the chain */
   bool has_sudo;
+  bool asks; /* the far side may lack the node: it speaks first (native.h) */
   char *name;        /* for messages: "deploy@web1", "-", "bastion > web1 > root@" */
   char *interpreter; /* for messages: "python3", "nice -n 10 python3" */
   char **argv;       /* NULL-terminated; what is started here */

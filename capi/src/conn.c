@@ -2,6 +2,7 @@
 #include "hub.h"
 
 #include "language.h"
+#include "native.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,7 @@ void conn_maybe_free(remora_conn *c) {
   if (c->closed_watch) future_unref_locked(c->closed_watch);
   free(c->errors.data);
   free(c->bye);
+  far_free(c->far);
   free(c);
 }
 
@@ -142,6 +144,7 @@ static void conn_write_watch(remora_conn *c, bool on) {
 
 void conn_flush(remora_conn *c) {
   if (c->proc.to < 0) return;
+  if (c->far) far_collect(c);
   if (!c->out_pipe_grown && c->session.large) { /* 64 KiB at a time cost a wake-up each; failure does not matter */
     c->out_pipe_grown = true;
     (void)fcntl(c->proc.to, F_SETPIPE_SZ, 1 << 20);
@@ -174,6 +177,27 @@ void conn_flush(remora_conn *c) {
 }
 
 /* ------------------------------------------------------------------------------------------------------------- reading */
+
+/* A far side that may lack the node: it is there and begins, or asks for the program. */
+static void conn_held(remora_conn *c) {
+  char asked[256];
+  remora_error *why = NULL;
+  session *s = &c->session;
+  if (s->started) {
+    s->hold = false;
+    conn_flush(c);
+  } else if (!c->program_sent && session_line(s, NATIVE_QUESTION, sizeof NATIVE_QUESTION - 1, asked, sizeof asked)) {
+    c->program_sent = true;
+    free(s->prefix.data);
+    s->prefix = (bytes){0};
+    if (native_answer(c->carrier.name, asked, &s->prefix.data, &s->prefix.end, &why) != 0) {
+      conn_finish(c, why);
+      return;
+    }
+    s->prefix.room = s->prefix.end;
+    conn_flush(c);
+  }
+}
 
 bool conn_pump(remora_conn *c) {
   hub *h = c->hub;
@@ -216,7 +240,10 @@ bool conn_pump(remora_conn *c) {
     session_feed(&c->session, h->read_buffer, rest);
     for (message *m; c->state != CONN_CLOSED && (m = session_next(&c->session)) != NULL;) conn_receive(c, m);
     if (c->state == CONN_CLOSED) return true;
+    if (c->session.hold && !c->far) conn_held(c);
+    if (c->state == CONN_CLOSED) return true;
     if (c->session.fault) {
+      if (c->far) c->far->status = 1;
       if (c->state == CONN_CONNECTING) {
         remora_error *why = NULL;
         (void)error_stage(&why, "hello", "%s: the far side %s", c->carrier.name,
@@ -247,6 +274,22 @@ static void read_cb(uv_poll_t *poll, int status, int events) {
     return;
   }
   (void)conn_pump(c);
+}
+
+/* Under the lock, once: from here on the loop reads and writes. */
+void conn_watch_reading(remora_conn *c) {
+  hub *h = c->hub;
+  uv_update_time(&h->loop);
+  c->next = h->conns;
+  c->link = &h->conns;
+  if (c->next) c->next->link = &c->next;
+  h->conns = c;
+  c->last_in = uv_now(&h->loop);
+  (void)uv_poll_init(&h->loop, &c->read_poll, c->proc.from);
+  conn_watch_handle(c, (uv_handle_t *)&c->read_poll);
+  (void)uv_poll_start(&c->read_poll, UV_READABLE, read_cb);
+  (void)uv_poll_init(&h->loop, &c->write_poll, c->proc.to);
+  conn_watch_handle(c, (uv_handle_t *)&c->write_poll);
 }
 
 remora_event *conn_output_event(remora_conn *c, int stream, const void *data, size_t length) {
@@ -287,6 +330,7 @@ void conn_finish(remora_conn *c, remora_error *why) {
   conn_ref_locked(c); /* what follows drops references */
   c->state = CONN_CLOSED;
   c->why = why;
+  if (c->far) far_over(c);
   for (uint32_t i = 1; i < c->session.pending_room; i++) {
     remora_future *f = session_pending_at(&c->session, i);
     if (!f) continue;
@@ -390,6 +434,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   remora_conn *c = h ? calloc(1, sizeof *c) : NULL;
   if (!c || !(c->options = options_copy(opts))) return free(c), error_set(err, REMORA_E_NOMEM, NULL), NULL;
   remora_options *o = c->options;
+  char *native = NULL;
   hub_lock(h);
   bool stopping = h->stopping;
   hub_unlock(h);
@@ -398,17 +443,27 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
     goto fail;
   }
   const struct remora_embedded_node *node = language_node(o->node);
+  struct remora_embedded_node fetching;
+  if (node && strcmp(node->language, "c") == 0) {
+    if (!(native = native_stub(node->stub, err))) goto fail;
+    fetching = *node;
+    fetching.stub = native;
+    node = &fetching;
+  }
   if (carrier_plan(&c->carrier, spec, o, node, err) != 0) goto fail;
+  free(native);
+  native = NULL;
   session_init(&c->session, (uint32_t)o->max_message, c->carrier.name);
   c->hub = h;
   c->queue = o->queue ? o->queue : h->default_queue;
   c->modules = modules_new(o);
-  c->session.prefix.data = malloc(node->size);
+  c->session.hold = c->carrier.asks;
+  c->session.prefix.data = malloc(node->size + 1);
   if (!c->modules || !c->session.prefix.data || conn_hello(c) != 0) {
     (void)error_set(err, REMORA_E_NOMEM, NULL);
     goto fail_planned;
   }
-  memcpy(c->session.prefix.data, node->program, node->size);
+  if (node->size) memcpy(c->session.prefix.data, node->program, node->size);
   c->session.prefix.end = c->session.prefix.room = node->size;
   if (carrier_spawn(&c->carrier, &c->proc, err) != 0) goto fail_planned;
   remora_future *f = future_new(h, c);
@@ -418,18 +473,8 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
     goto fail_planned;
   }
   hub_lock(h);
-  uv_update_time(&h->loop);
-  c->next = h->conns;
-  c->link = &h->conns;
-  if (c->next) c->next->link = &c->next;
-  h->conns = c;
+  conn_watch_reading(c);
   c->connecting = remora_future_ref(f);
-  c->last_in = uv_now(&h->loop);
-  (void)uv_poll_init(&h->loop, &c->read_poll, c->proc.from);
-  conn_watch_handle(c, (uv_handle_t *)&c->read_poll);
-  (void)uv_poll_start(&c->read_poll, UV_READABLE, read_cb);
-  (void)uv_poll_init(&h->loop, &c->write_poll, c->proc.to);
-  conn_watch_handle(c, (uv_handle_t *)&c->write_poll);
   (void)liveness_start(c);
   conn_flush(c);
   loop_changed(h);
@@ -440,6 +485,7 @@ fail_planned:
   modules_free(c->modules);
   carrier_clear(&c->carrier);
 fail:
+  free(native);
   (void)remora_options_free(c->options);
   free(c);
   return NULL;

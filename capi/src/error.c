@@ -193,8 +193,7 @@ static remora_value *error_more_hops(const remora_value *hops, const char *hop) 
   return more;
 }
 
-/* *new*: a copy of the map with its list of hops made longer; NULL without memory. */
-static remora_value *error_add_hop(const remora_value *details, const char *hop) {
+remora_value *error_add_hop(remora_value *details, const char *hop) {
   const remora_value *hops = remora_get(details, "hops");
   remora_value *copy = remora_map();
   int failed = !copy;
@@ -203,7 +202,8 @@ static remora_value *error_add_hop(const remora_value *details, const char *hop)
       failed = remora_put(copy, remora_value_ref((remora_value *)remora_key_at(details, i)),
                           remora_value_ref((remora_value *)remora_at(details, i)));
   if (failed || remora_set(copy, "hops", error_more_hops(error_is_texts(hops) ? hops : NULL, hop)) != 0)
-    return remora_value_unref(copy);
+    copy = remora_value_unref(copy);
+  (void)remora_value_unref(details);
   return copy;
 }
 
@@ -217,7 +217,8 @@ remora_error *error_from_wire(const remora_value *map, const char *hop) {
   const char *type = error_first_type(map);
   for (size_t i = 0; i < sizeof error_wire_names / sizeof *error_wire_names; i++)
     if (strcmp(type, error_wire_names[i].type) == 0) code = error_wire_names[i].code;
-  remora_value *details = hop ? error_add_hop(map, hop) : remora_value_ref((remora_value *)map);
+  remora_value *details = remora_value_ref((remora_value *)map);
+  if (hop) details = error_add_hop(details, hop);
   return details ? error_of_map(code, details) : &error_nomem;
 }
 

@@ -14,6 +14,8 @@ remora_error *error_copy(const remora_error *err);
  * codes (remora.Timeout: REMORA_E_TIMEOUT, remora.NotFound, remora.Denied, remora.Cancelled, remora.Value), everything else REMORA_E_REMOTE with the map as details. Anything
  * that is not such a map becomes REMORA_E_PROTOCOL. `hop` (may be NULL) is appended to the list `hops`. */
 remora_error *error_from_wire(const remora_value *map, const char *hop);
+/* *new*: a copy of such a map (*steals*) with its list of hops made longer; NULL without memory. */
+remora_value *error_add_hop(remora_value *details, const char *hop);
 /* *new* map of section 6 for an error of ours that goes to the far side; details of a REMORA_E_REMOTE go on whole. */
 remora_value *error_to_wire(const remora_error *err);
 

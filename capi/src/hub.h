@@ -23,6 +23,7 @@ typedef struct waiter {
   remora_conn *credit;   /* waits for credit of this connection */
   uint64_t cost;         /* how much credit */
   remora_conn *gone;     /* waits until this closed connection's process is gone */
+  remora_conn *looks;    /* without a future: which connection a spin reads */
   bool serves;           /* takes any event of its queue (remora_next_event) */
   bool drives;           /* it is the one that sleeps on the loop */
   bool woken;
@@ -49,6 +50,7 @@ typedef struct hub {
   int kick_fd;
   uv_poll_t kick;
   bool background_started, background_deep, stopping;
+  bool is_node; /* this process is the C node: signals are its user code's business and end no wait (far.c) */
   pthread_t background;
   pthread_cond_t background_wake;
   remora_conn *conns;
@@ -89,6 +91,7 @@ struct remora_queue {
   hub *hub;
   int fd;
   bool armed, signalled, dispatcher;
+  bool drives; /* its dispatcher drives the loop as any other wait does */
   remora_event *first, **last;
   remora_object *reap; /* gone objects whose destroy has to run */
 };
@@ -105,7 +108,8 @@ struct remora_event {
   void (*fn)(remora_future *, void *);
   void *userdata;
   void (*destroy)(void *);
-  bool started, answered, entered;
+  bool started, answered, entered, cancelled;
+  uint64_t due;         /* CALL: ms of uv_hrtime; 0: no limit */
   uint64_t outer_chain; /* what remora_event_enter replaced */
   char method[];        /* CALL */
 };
@@ -119,6 +123,8 @@ void queue_push(remora_queue *q, remora_event *e);
 void queue_signal(remora_queue *q);
 /* Under the lock: the event that a wait for f (NULL: a general pull) has to run; removes it if `take`. */
 remora_event *queue_find(remora_queue *q, const remora_future *f, bool take);
+/* Under the lock: an event that was taken is going to be run. */
+void queue_started(remora_event *e);
 /* Under the lock. */
 void queue_reap_later(remora_object *o);
 extern _Thread_local int queue_outputs_here; /* OUTPUT events that this thread is handling */
@@ -179,6 +185,8 @@ struct remora_conn {
   int end_step; /* how far ending the far process has gone */
   unsigned spin_misses, spin_skips;
   struct modules *modules;
+  struct far_role *far; /* NULL: this is the near side */
+  bool program_sent;    /* the C node's */
   int outputs_running; /* OUTPUT events taken and not freed */
   bool out_pipe_grown, in_pipe_grown;
 };
@@ -221,6 +229,35 @@ void liveness_end(remora_conn *c);
 void conn_watch_handle(remora_conn *c, uv_handle_t *handle);
 void conn_unwatch(uv_handle_t *handle);
 remora_event *conn_output_event(remora_conn *c, int stream, const void *data, size_t length);
+void conn_watch_reading(remora_conn *c);
+
+/* --- the far role: the connection that a node lives for (far.c) --- */
+typedef struct far_role {
+  remora_object *root; /* new and can; holds a reference */
+  char *here;          /* "web1 pid 4711" */
+  int output[2];       /* what user code and its children write to 1 and 2; non-blocking */
+  uv_poll_t polls[2];
+  bool watching;
+  size_t stuck; /* bytes of `printed` that wait for credit, and all messages behind them */
+  int stuck_stream;
+  uint8_t printed[FRAME_SMALL];
+  uv_timer_t beat;
+  uint64_t beaten; /* session.bytes_out at the last look */
+  bool corked;     /* the next call will not take long: answers are collected */
+  uint64_t quick[64];
+  int status; /* what the process will exit with */
+  atomic_bool over;
+} far_role;
+
+/* Makes the process a node: the connection over these descriptors, of which the near side's greeting (*steals*) has been read. Steals root. *new*, or NULL (memory). */
+remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hello, remora_object *root);
+/* Runs calls until the connection is over; the exit status. */
+int far_serve(remora_conn *c);
+/* Under the lock: what was printed goes before what is about to be written. */
+void far_collect(remora_conn *c);
+/* Under the lock: the connection is over, so the process has a second to end. */
+void far_over(remora_conn *c);
+void far_free(far_role *f);
 
 /* --- proxies and objects --- */
 struct remora_object {

@@ -29,7 +29,7 @@ static const language languages[] = {
     {"ruby", "REMORA_RUBY", "ruby", flag_ruby, "/", ruby_files, "RUBYLIB", ruby_loads, true, false},
     {"lua", "REMORA_LUA", "lua5.4", flag_e, ".", lua_files, "LUA_PATH", lua_loads, true, false},
     {"perl", "REMORA_PERL", "perl", flag_e, "::", perl_files, "PERL5LIB", perl_loads, false, false},
-    {"c", "REMORA_NODE_C", "remora-node", no_loads, ".", c_files, "REMORA_C_PATH", no_loads, false, false},
+    {"c", NULL, "sh", flag_c, ".", c_files, "REMORA_C_PATH", no_loads, false, false},
 };
 
 const language *language_find(const char *name) {

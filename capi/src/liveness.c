@@ -104,6 +104,10 @@ static void eof_cb(uv_timer_t *timer) {
 void liveness_eof(remora_conn *c) {
   if (c->eof || c->state == CONN_CLOSED) return;
   c->eof = true;
+  if (c->far) {
+    conn_fail(c, REMORA_E_LOST, "the near side is gone");
+    return;
+  }
   (void)uv_poll_stop(&c->read_poll);
   if (liveness_reap(c)) {
     liveness_tell_gone(c);

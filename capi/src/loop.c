@@ -157,6 +157,8 @@ static void *background_main(void *arg) {
       (void)pthread_cond_timedwait(&h->background_wake, &h->lock, &ts);
     } else {
       h->driver = DRIVER_BACKGROUND;
+      for (remora_conn *c = h->is_node ? h->conns : NULL; c; c = c->next)
+        if (c->far && c->far->corked) conn_flush(c); /* the call that was to be quick is not */
       (void)loop_sleep(h, -1, NULL);
       if (h->driver != DRIVER_BACKGROUND) continue; /* a waiting thread has taken over meanwhile */
       loop_turn(h);
@@ -262,7 +264,7 @@ static void waiter_leave(hub *h, waiter *w) {
   if (h->driver != DRIVER_NONE) return;
   /* Also one that did not drive comes here: it was to take over, and was ready by then. */
   for (waiter *o = h->waiters; o; o = o->next)
-    if (!(o->serves && o->queue->dispatcher)) {
+    if (!(o->serves && o->queue->dispatcher && !o->queue->drives)) {
       loop_wake(o);
       return;
     }
@@ -285,7 +287,7 @@ remora_wait loop_wait(hub *h, waiter *w, int64_t ms) {
   pthread_sigmask(SIG_SETMASK, &all, &mask);
   hub_lock(h);
   waiter_add(h, w);
-  bool stays_asleep = w->serves && w->queue->dispatcher; /* a dispatcher lets others drive */
+  bool stays_asleep = w->serves && w->queue->dispatcher && !w->queue->drives; /* a dispatcher lets others drive */
   while (!waiter_ready(w, &result)) {
     if (h->stopping) break;
     int64_t left = -1;
@@ -323,7 +325,7 @@ remora_wait loop_wait(hub *h, waiter *w, int64_t ms) {
       }
       errno = e;
     }
-    if (n < 0 && errno == EINTR && !waiter_ready(w, &result)) {
+    if (n < 0 && errno == EINTR && !h->is_node && !waiter_ready(w, &result)) {
       result = REMORA_WAIT_INTERRUPTED;
       break;
     }
@@ -342,7 +344,7 @@ remora_wait loop_spin(hub *h, waiter *w) {
     hub_unlock(h);
     return result;
   }
-  remora_conn *c = w->future->conn;
+  remora_conn *c = w->future ? w->future->conn : w->looks;
   if (!c || c->state == CONN_CLOSED || h->driver == DRIVER_THREAD || c->spin_skips > 0) {
     if (c && c->spin_skips > 0) c->spin_skips--;
     hub_unlock(h);

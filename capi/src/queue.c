@@ -1,6 +1,7 @@
 /* queue.c: queues and events: what waits for user code, and who may run it. */
 #include "hub.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -171,8 +172,7 @@ int remora_queue_reap(remora_queue *q) {
   return n;
 }
 
-/* Under the lock: an event leaves its queue to be run. */
-static void event_started(remora_event *e) {
+void queue_started(remora_event *e) {
   e->started = true;
   if (e->kind == REMORA_EVENT_OUTPUT) {
     e->conn->outputs_running++;
@@ -187,7 +187,7 @@ remora_event *remora_take(remora_queue *q, remora_future *f) {
   if (h != hub_current) return NULL;
   hub_lock(h);
   remora_event *e = queue_find(q, f, true);
-  if (e) event_started(e);
+  if (e) queue_started(e);
   hub_unlock(h);
   return e;
 }
@@ -257,9 +257,14 @@ const char *remora_event_data(const remora_event *e, size_t *length) {
 
 const remora_value *remora_event_args(remora_event *e, remora_error **err) {
   if (e->args) return e->args;
-  if (e->answered) return error_set(err, REMORA_E_CANCELLED, "the caller does not want it any more"), NULL;
+  if (e->answered) return error_set(err, REMORA_E_CANCELLED, "this event was answered already"), NULL;
   remora_error *why = NULL;
-  e->args = call_decode(e->message, &why);
+  if (e->cancelled)
+    (void)error_set(&why, REMORA_E_CANCELLED, "the call was cancelled before it started");
+  else if (e->due && hub_now_ms() > e->due)
+    (void)error_set(&why, REMORA_E_TIMEOUT, "no time was left to start the call");
+  else
+    e->args = call_decode(e->message, &why);
   if (e->args && remora_value_kind(e->args) == REMORA_LIST) return e->args;
   e->args = remora_value_unref(e->args);
   if (!why) (void)error_set(&why, REMORA_E_VALUE, "the arguments of a call are not a list");
@@ -302,6 +307,13 @@ void remora_event_fail(remora_event *e, remora_error *error) {
   (void)remora_error_free(error);
 }
 
+/* What a node's own far sides print goes on to its near side. */
+static void event_print(const remora_event *e) {
+  const uint8_t *p = e->message->payload, *end = p + e->message->head.size;
+  for (ssize_t n; p < end && ((n = write((int)e->message->head.aux, p, (size_t)(end - p))) >= 0 || errno == EINTR);)
+    if (n > 0) p += n;
+}
+
 void remora_event_run(remora_event *e) {
   switch (e->kind) {
   case REMORA_EVENT_READY:
@@ -311,6 +323,7 @@ void remora_event_run(remora_event *e) {
     (void)remora_queue_reap(e->queue);
     return;
   case REMORA_EVENT_OUTPUT:
+    if (e->queue->hub->is_node) event_print(e);
     return;
   case REMORA_EVENT_CALL:
     break;

@@ -95,7 +95,7 @@ static void receive_call(remora_conn *c, message *m) {
     message_unref(m);
     return;
   }
-  remora_object *o = m->head.object ? session_lent(&c->session, m->head.object) : NULL;
+  remora_object *o = m->head.object ? session_lent(&c->session, m->head.object) : c->far ? c->far->root : NULL;
   remora_event *e = calloc(1, sizeof *e + m->head.mlen + 1u);
   if (!e) {
     c->session.fault = "out of memory";
@@ -106,6 +106,7 @@ static void receive_call(remora_conn *c, message *m) {
   e->conn = c;
   conn_ref_locked(c);
   e->message = m;
+  if (m->head.aux) e->due = hub_now_ms() + m->head.aux;
   memcpy(e->method, m->payload, m->head.mlen);
   if (o) {
     e->object = remora_object_ref(o);
@@ -133,19 +134,22 @@ static void receive_output(remora_conn *c, const message *m) {
   if (e) queue_push(c->queue, e);
 }
 
-/* The caller of `call` does not want it any more: what has not started is answered by nobody, and remora_event_args tells its owner so. */
+static bool receive_cancel_in(const remora_queue *q, const remora_conn *c, uint32_t call) {
+  for (remora_event *e = q->first; e; e = e->next)
+    if (e->kind == REMORA_EVENT_CALL && e->conn == c && e->message->head.call == call) return e->cancelled = true;
+  return false;
+}
+
+/* The caller of `call` does not want it any more: what has not started will not; remora_event_args answers it and tells its owner. */
 static void receive_cancel(remora_conn *c, const message *m) {
+  if (c->far && receive_cancel_in(c->far->root->queue, c, m->head.call)) return;
   const remora_queue *last = NULL;
   for (uint32_t i = 1; i < c->session.exports_room; i++) {
     const remora_object *object = c->session.exports[i].object;
     const remora_queue *q = object ? object->queue : NULL;
     if (!q || q == last) continue;
     last = q;
-    for (remora_event *e = q->first; e; e = e->next)
-      if (e->kind == REMORA_EVENT_CALL && e->conn == c && e->message->head.call == m->head.call) {
-        e->answered = true;
-        return;
-      }
+    if (receive_cancel_in(q, c, m->head.call)) return;
   }
 }
 

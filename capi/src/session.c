@@ -267,6 +267,21 @@ static size_t session_start(session *s, const uint8_t *data, size_t length) {
   return used;
 }
 
+bool session_line(const session *s, const char *mark, size_t length, char *room, size_t size) {
+  const bytes *b = &s->stray;
+  if (s->started || b->begin == b->end) return false;
+  const char *text = (const char *)b->data + b->begin, *end = (const char *)b->data + b->end;
+  const char *line = memmem(text, (size_t)(end - text), mark, length);
+  const char *newline = line ? memchr(line + length, '\n', (size_t)(end - line) - length) : NULL;
+  if (!newline) return false;
+  line += length;
+  size_t n = (size_t)(newline - line);
+  if (n >= size) n = size - 1;
+  memcpy(room, line, n);
+  room[n] = 0;
+  return true;
+}
+
 void session_feed(session *s, const uint8_t *data, size_t length) {
   s->bytes_in += length;
   while (length > 0 && !s->fault) {
@@ -400,8 +415,9 @@ int session_send(session *s, frame *head, const char *method, codec_out *out, co
 }
 
 bool session_has_output(const session *s) {
-  return s->small.begin != s->small.end || s->control.begin != s->control.end || s->large ||
-         s->prefix.begin != s->prefix.end;
+  if (s->prefix.begin != s->prefix.end || s->control.begin != s->control.end) return true;
+  if (s->hold) return s->small_frame_left || s->chunk_head_left || s->chunk_left;
+  return s->small.begin != s->small.end || s->large;
 }
 
 size_t session_queued(const session *s) {
@@ -466,6 +482,7 @@ int session_output(session *s, struct iovec *iov, int room) {
     return n;
   }
   session_piece(s, iov, &n, FROM_CONTROL, s->control.data + s->control.begin, s->control.end - s->control.begin);
+  if (s->hold) return n;
   /* Whole small frames, up to about 64 KiB. */
   size_t small = s->small.end - s->small.begin;
   if (small > FRAME_SMALL && s->large) {

@@ -80,6 +80,7 @@ typedef struct session {
   uint64_t bytes_in, bytes_out, calls_out, calls_in;
   /* out */
   bytes prefix; /* the program for the interpreter */
+  bool hold;    /* only the prefix and what is urgent may go */
   bytes control, small;
   uint64_t small_sent;     /* bytes of the small stream that are out, for outgoing.after */
   size_t small_frame_left; /* bytes of a small frame that was cut by a partial write */
@@ -121,6 +122,8 @@ bool session_direct(session *s, uint8_t **data, size_t *length);
 void session_filled(session *s, size_t length);
 /* The next message, or NULL; the caller owns it. */
 message *session_next(session *s);
+/* Before the start: a line that begins with these bytes (NUL included) and is whole; copies what follows them. */
+bool session_line(const session *s, const char *mark, size_t length, char *room, size_t size);
 
 /* --- out --- */
 /* Queues CALL, REPLY or ERROR. parts: what `out` encoded (its attachments are kept, its body copied or stolen); rows: out->nrefs × 16 bytes. 0 or -1 (memory). */

@@ -34,7 +34,7 @@ def left_out(near):
 
 def smoke(near, far, argv=None, interpreter=None, seconds=None):
     """[(name of the check, why it failed or "")], and the round trip in microseconds."""
-    env = dict(os.environ)
+    env = dict(os.environ, REMORA_SMOKE_FAR="%s/far:%s/tests/matrix" % (HERE, BUILD))
     if interpreter:
         env["REMORA_" + far.upper()] = interpreter
     more = [str(seconds)] if seconds else []

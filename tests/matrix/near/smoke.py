@@ -1,6 +1,7 @@
 """smoke.py FAR [SECONDS]: what every near language does with every far language; its like stands beside it in each of them.
 
-Prints "ok NAME" or "failed NAME: why" for each check; with SECONDS, at the end the median round trip of add(1, 2) in microseconds."""
+Prints "ok NAME" or "failed NAME: why" for each check; with SECONDS, at the end the median round trip of add(1, 2) in microseconds.
+REMORA_SMOKE_FAR names the folders of the far fixtures, with colons between them."""
 import os
 import statistics
 import sys
@@ -60,7 +61,7 @@ class Checks:
     def __init__(self, far):
         self.failed = 0
         self.printed = []
-        self.conn = remora.connect("-", node=far, roots=[os.environ.get("REMORA_SMOKE_FAR", os.path.join(HERE, "far"))],
+        self.conn = remora.connect("-", node=far, roots=os.environ["REMORA_SMOKE_FAR"].split(":"),
                                    on_output=lambda stream, data: self.printed.append((stream, data)))
         self.far = far
         self.echo = self.can("echo")
