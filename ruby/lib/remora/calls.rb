@@ -1,0 +1,64 @@
+# frozen_string_literal: true
+
+# What is done with far objects: making them, finding functions, starting calls, attributes.
+module Remora
+  class << self
+    # Makes an object on the far side and gives its Proxy.
+    #
+    # where: a Connection, a spec (then the connection lives as long as anything that came from it), or the Proxy of a connection that the far side has
+    # made. cls: "Foo::Bar", "file:Foo::Bar", or a class of a local file, whose source travels.
+    def new_on(where, cls, *args, **named, &block)
+      name = Names.of(cls)
+      return at(where, "new_on", name).call(where, name, *args, **named, &block) if Capi.proxy?(where)
+      serve(root_of(where), name).new(name, *args, **named, &block)
+    end
+
+    # The Proxy of a function on the far side ("Process.pid", "file:name", or a Method), or nil if there is no such thing.
+    def can_on(where, function)
+      name = Names.of(function)
+      return at(where, "can_on", name).call(where, name) if Capi.proxy?(where)
+      serve(root_of(where), name).can(name)
+    end
+
+    # start(proxy).method(...), start(function).call(...): sends the call and gives a Future at once.
+    def start(target)
+      Capi.bind(target, true, -1, false)
+    end
+
+    # options(proxy, timeout: 2.0).method(...): how the calls made through it are made; combines with start.
+    #
+    # timeout: seconds, then the call fails with Timeout here, and over there if it has not begun.
+    # oneway: wants no answer: the call gives nil at once and nothing tells how it went.
+    def options(target, timeout: nil, oneway: false)
+      Capi.bind(target, false, Internal.milliseconds(timeout), oneway)
+    end
+
+    # The attribute of the far object.
+    def getattr(proxy, name)
+      Capi.invoke(proxy, ":get", name.to_s)
+    end
+
+    # Sets the attribute of the far object.
+    def setattr(proxy, name, value)
+      Capi.invoke(proxy, ":set", name.to_s, value)
+    end
+
+    private
+
+    # The root of the far side that is meant; connects when `where` is a spec.
+    def root_of(where)
+      (Connection === where ? where : connect(where)).root
+    end
+
+    def serve(proxy, name)
+      Capi.remora_conn_serve(Capi.remora_proxy_conn(proxy), name)
+      proxy
+    end
+
+    # A function of the remora over there.
+    def at(where, function, name)
+      serve(where, name)
+      Capi.remora_conn_root(Capi.remora_proxy_conn(where)).can("remora.#{function}")
+    end
+  end
+end

@@ -1,0 +1,182 @@
+# frozen_string_literal: true
+
+module Remora
+  # A connection to a far process; made by Remora.connect. Any thread may use it. Without a block it ends when neither it nor anything
+  # that came from it is in use any more, or with close.
+  class Connection
+    HEARTBEAT, DEAD_AFTER = 5.0, 30.0
+    CLOSE_SECONDS = 5.0 # how long the end of a block waits for the far process; it is killed before
+
+    def initialize(handle)
+      @handle = handle
+    end
+
+    # Fails every waiting call with ConnectionLost and ends the far process. Returns at once; one-way calls that were made before are still sent for at
+    # most a second. More than once is harmless.
+    def close
+      Capi.remora_conn_close(@handle)
+    end
+
+    # Waits until the far process of a closed connection is gone; whether it is.
+    def wait_closed(timeout = nil)
+      Capi.wait_closed(@handle, Internal.milliseconds(timeout)).zero?
+    end
+
+    # Whether calls can be made.
+    def valid?
+      Capi.remora_conn_is_valid(@handle) == 1
+    end
+
+    # Of the far process, on its host.
+    def pid
+      Capi.remora_conn_pid(@handle)
+    end
+
+    # What it was connected to, for messages.
+    def name
+      Capi.remora_conn_name(@handle)
+    end
+
+    # What the far side said of itself: language, pid, host, user, ...
+    def hello
+      Capi.remora_conn_hello(@handle) || {}
+    end
+
+    # Counters: calls_out, calls_in, bytes_out, bytes_in, exports, imports, pending, queued (bytes).
+    def stats
+      Capi.remora_conn_stats(@handle)
+    end
+
+    # A future that fails with ConnectionLost (the reason) when the connection is lost, and yields nil when it is closed from here. The block, if
+    # there is one, gets the reason or nil.
+    def on_close(&block)
+      future = Capi.remora_conn_on_close(@handle)
+      block ? future.on_resolution { |_, _, reason| block.call(reason) } : future
+    end
+
+    # The block takes what far code prints: (stream, data), stream "stdout" or "stderr", data bytes. Without a block $stdout and $stderr do again.
+    def on_output(&block)
+      Output.set(@handle, block)
+      self
+    end
+
+    # Makes the far side connect; gives the Proxy of its connection, which new_on and can_on take like one of ours.
+    def connect(spec = "-", **options)
+      root.can("remora.connect").call(Connecting.plain_spec(spec), **options)
+    end
+
+    def inspect
+      "#<Remora::Connection to #{name} (pid #{pid})#{", closed" unless valid?}>"
+    end
+    alias to_s inspect
+
+    # @private
+    def root
+      Capi.remora_conn_root(@handle)
+    end
+  end
+
+  # What the arguments of connect mean to the C library.
+  module Connecting
+    TEXTS = %i[command ssh ssh_options sudo].freeze
+
+    class << self
+      def begin(spec, node: :ruby, timeout: 10.0, heartbeat: Connection::HEARTBEAT, dead_after: Connection::DEAD_AFTER, interpreter: nil, env: nil,
+                cwd: nil, modules: nil, max_message: nil, roots: nil, **argvs)
+        unknown = argvs.keys - TEXTS
+        raise Internal.invalid("connect has no option #{unknown.first}") unless unknown.empty?
+        given = {
+          node: node.to_s, timeout: ms(timeout),
+          # Where only one of the two is given the other follows it.
+          heartbeat: heartbeat == Connection::HEARTBEAT ? nil : ms(heartbeat),
+          dead_after: dead_after == Connection::DEAD_AFTER ? nil : ms(dead_after),
+          interpreter: interpreter && text_or_list(interpreter), env: env&.to_h { |key, value| [key.to_s, value.to_s] }, cwd: cwd && text(cwd),
+          modules: modules && module_list(modules), max_message: max_message, roots: (roots ? texts(roots) : []) + Names.roots,
+          language: "ruby #{RUBY_VERSION}", **argvs.compact.transform_values { |words| texts(words) }
+        }
+        where = given[:command] ? nil : plain_spec(spec)
+        given[:hops], where = where, nil if Array === where
+        Dispatch.start
+        Capi.remora_connect_start(where, options(given))
+      end
+
+      # Text, or a list of hops: text or the argv of a command.
+      def plain_spec(spec)
+        return text(spec) unless Array === spec
+        raise Internal.invalid("a list of no hops") if spec.empty?
+        spec.map { |hop| Array === hop ? texts(hop) : text(hop) }
+      end
+
+      private
+
+      def options(given)
+        handle = Capi.remora_options_new
+        given.compact.each { |name, value| Capi.remora_options_set(handle, name.to_s, value) }
+        Capi.use_queue(handle)
+        handle
+      end
+
+      def ms(seconds)
+        return (seconds * 1000).round if seconds.is_a?(Numeric) && seconds >= 0 && seconds < 1e12
+        raise Internal.invalid("#{seconds.inspect} is not a time in seconds")
+      end
+
+      def text(value)
+        return value.to_s if String === value || Symbol === value
+        return value.to_path.to_s if value.respond_to?(:to_path)
+        raise Internal.invalid("#{value.inspect} is no spec: text, a path, or a list of hops")
+      end
+
+      def texts(words)
+        Array(words).map { |word| text(word) }
+      end
+
+      def text_or_list(value)
+        Array === value ? texts(value) : text(value)
+      end
+
+      def module_list(modules)
+        return "all" if %w[all].include?(modules.to_s)
+        Array(modules).map { |mod| Module === mod ? mod.name : mod.to_s }
+      end
+    end
+  end
+
+  class << self
+    # Connects and waits until the far side is there. With a block the connection is closed at its end, and the block's value given.
+    #
+    # spec: "-" a child process; "host", "user@host", "ssh://user@host:port" by ssh; "user@" by sudo; a list: a chain of hops.
+    #
+    # node         the far side's language (:ruby)
+    # timeout      seconds until the connection must stand (10.0)
+    # heartbeat    seconds after which a silent side must give a sign of life (5.0); 0 turns it off
+    # dead_after   seconds of silence after which the far side is given up (30.0)
+    # interpreter  path, or whole argv, of the far interpreter (%w[nice ruby])
+    # env, cwd     of the far process; env is added to what it has
+    # command      argv of any program that carries stdin and stdout; the interpreter's argv is appended
+    # ssh, sudo    argv of these programs;  ssh_options: further options for ssh
+    # modules      further files or packages that the far side may fetch from here, or "all"; roots: directories to look in, before $LOAD_PATH
+    # max_message  bytes of the longest message (256 MiB)
+    # on_output    callable(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes; without it that goes to $stdout and $stderr
+    #
+    # Raises ConnectError, whose #stage tells how far it came; Ctrl-C ends the wait.
+    def connect(spec = "-", on_output: nil, **options)
+      future = Connecting.begin(spec, **options)
+      begin
+        future.value!
+      ensure
+        future.cancel # does nothing when it is there
+      end
+      handle = Capi.remora_future_conn(future)
+      Output.set(handle, on_output)
+      conn = Connection.new(handle)
+      return conn unless block_given?
+      begin
+        yield conn
+      ensure
+        conn.close
+        conn.wait_closed(Connection::CLOSE_SECONDS)
+      end
+    end
+  end
+end

@@ -1,0 +1,59 @@
+# frozen_string_literal: true
+
+module Remora
+  # The dispatcher: the thread that runs what no waiting thread has to run: callbacks, what far code prints, blocks of on_resolution. It
+  # starts with the first connection, and ends before the interpreter does.
+  module Dispatch
+    @lock = Mutex.new
+
+    class << self
+      # Makes sure that the dispatcher runs; after a fork too, where the parent's threads are gone.
+      def start
+        return if @thread&.alive?
+        @lock.synchronize do
+          return if @thread&.alive? || @stopping
+          Capi.use_dispatcher
+          @thread = Thread.new { run }
+          @thread.name = "remora"
+        end
+      end
+
+      def stop
+        @stopping = true
+        Capi.shutdown_all
+        @thread&.kill
+        @thread&.join(2.0) unless @thread == Thread.current
+      end
+
+      private
+
+      def run
+        Thread.current.report_on_exception = false
+        until @stopping
+          begin
+            Capi.serve_one
+          rescue StandardError, ScriptError, SystemExit, SignalException => e
+            Internal.report(e) unless @stopping
+          end
+        end
+      end
+    end
+  end
+
+  module Internal
+    class << self
+      # An exception that has nobody to go to.
+      def report(error)
+        warn("remora: ignored in a callback: #{error.full_message(highlight: false, order: :top)}")
+      end
+
+      def quietly
+        yield
+      rescue StandardError => e
+        report(e)
+      end
+    end
+  end
+
+  at_exit { Dispatch.stop }
+end

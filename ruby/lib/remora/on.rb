@@ -1,0 +1,18 @@
+# frozen_string_literal: true
+
+module Remora
+  # `using Remora::On` lets classes and methods be asked themselves: Set.new_on(conn, [1, 2]), Process.method(:pid).can_on(conn).
+  module On
+    refine Class do
+      def new_on(where, *args, **named, &block)
+        Remora.new_on(where, self, *args, **named, &block)
+      end
+    end
+
+    refine Method do
+      def can_on(where)
+        Remora.can_on(where, self)
+      end
+    end
+  end
+end
