@@ -56,6 +56,7 @@ local remora = {
   await_all = future.await_all,
   serve = wait.serve,
   set_yield = wait.set_yield,
+  poll = wait.poll,
 
   iter = proxy.iter,
   len = proxy.len,

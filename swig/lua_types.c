@@ -1,6 +1,6 @@
 #include "lua_types.h"
 
-#include <math.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,6 +350,13 @@ static int capi_queue_fd(lua_State *L) {
   return 1;
 }
 
+/* poll(ms): sleeps until the queue's descriptor is readable -> whether it is; runs nothing */
+static int capi_poll(lua_State *L) {
+  struct pollfd p = {.fd = remora_queue_fd(queue_of(L)), .events = POLLIN};
+  lua_pushboolean(L, poll(&p, 1, (int)luaL_checknumber(L, 1)) > 0);
+  return 1;
+}
+
 static int capi_arm(lua_State *L) {
   lua_pushboolean(L, remora_queue_arm(queue_of(L)));
   return 1;
@@ -588,6 +595,7 @@ static const luaL_Reg functions[] = {
     {"event_fail", capi_event_fail},
     {"reap", capi_reap},
     {"queue_fd", capi_queue_fd},
+    {"poll", capi_poll},
     {"arm", capi_arm},
     {"connect", capi_connect},
     {"connection", capi_connection},

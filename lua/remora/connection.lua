@@ -232,7 +232,7 @@ local function root_of(where)
 end
 
 local function far_function(where, name)
-  return call.invoke(call.result(capi.root_of(where)), "can", "remora." .. name)
+  return call.invoke(call.result(capi.root_of(where)), "can", marks.text("remora." .. name))
 end
 
 ---Makes an object on the far side and gives its proxy. where: a connection, a spec (then the connection lives as long as anything that came from it), or
@@ -244,11 +244,11 @@ function connection.new_on(where, name, ...)
   text(name, "the name of a class")
   if capi.handle_kind(where) == "proxy" then
     capi.serve_name(where, name)
-    return far_function(where, "new_on")(where, name, ...)
+    return far_function(where, "new_on")(where, marks.text(name), ...)
   end
   local root, conn = root_of(where)
   capi.serve_name(conn, name)
-  return call.invoke(root, "new", name, ...)
+  return call.invoke(root, "new", marks.text(name), ...)
 end
 
 ---The proxy of a function (class, callable) on the far side, or nil if there is no such thing.
@@ -259,16 +259,16 @@ function connection.can_on(where, name)
   text(name, "the name of a function")
   if capi.handle_kind(where) == "proxy" then
     capi.serve_name(where, name)
-    return far_function(where, "can_on")(where, name)
+    return far_function(where, "can_on")(where, marks.text(name))
   end
   local root, conn = root_of(where)
   capi.serve_name(conn, name)
-  return call.invoke(root, "can", name)
+  return call.invoke(root, "can", marks.text(name))
 end
 
 ---Makes the far side connect; gives the proxy of its connection, which new_on and can_on take like one of ours.
 function Connection:connect(spec, options)
-  local can = call.invoke(call.result(capi.root(self)), "can", "remora.connect")
+  local can = call.invoke(call.result(capi.root(self)), "can", marks.text "remora.connect")
   return can(spec or "-", marks.kw(options or {}))
 end
 

@@ -19,6 +19,12 @@ end
 
 local function late(timeout) error(errors.new("Timeout", ("the result has not come within %g s"):format(timeout or 0)), 0) end
 
+-- What _outcome says: 0 and the result, or 1 and the error.
+local function given(status, value)
+  if status == 0 then return value end
+  error(value, 0)
+end
+
 local function settle(self, timeout)
   if not self:_ready(deadline_of(timeout)) then late(timeout) end
 end
@@ -32,7 +38,7 @@ local shared = {}
 ---@return any
 function shared:get(timeout)
   settle(self, timeout)
-  return call.result(self:_outcome())
+  return given(self:_outcome())
 end
 
 ---What get would raise, or nil.
@@ -41,7 +47,7 @@ end
 function shared:error(timeout)
   settle(self, timeout)
   local status, value = self:_outcome()
-  if status ~= 0 then return errors.make(value) end
+  if status ~= 0 then return value end
 end
 
 ---Whether it is done within `timeout` seconds.
@@ -71,7 +77,12 @@ end
 -- ------------------------------------------------------------------------------------------------------------------ of a call
 
 Future._ready = wait.ready
-Future._outcome = capi.result
+function Future:_outcome()
+  local status, value = capi.result(self)
+  if status == 0 then return 0, value end
+  return 1, errors.make(value)
+end
+
 Future._watch = wait.watch
 
 ---Looks, without waiting, whether there is a result or an error.
@@ -181,7 +192,7 @@ function future.await_all(futures, timeout)
     if not futures[i]:_ready(deadline) then late(timeout) end
   end
   local results = { n = count }
-  for i = 1, count do results[i] = call.result(futures[i]:_outcome()) end
+  for i = 1, count do results[i] = given(futures[i]:_outcome()) end
   return results
 end
 

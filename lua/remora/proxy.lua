@@ -119,8 +119,8 @@ function proxy.contains(p, value) return invoke(p, ":contains", value) end
 function proxy.str(p) return invoke(p, ":str") end
 
 ---The attribute of the far object.
-function proxy.getattr(p, name) return invoke(p, ":get", name) end
-function proxy.setattr(p, name, value) invoke(p, ":set", name, value) end
+function proxy.getattr(p, name) return invoke(p, ":get", marks.text(name)) end
+function proxy.setattr(p, name, value) invoke(p, ":set", marks.text(name), value) end
 
 ---The full name of the far type, and what it can do: a list of words.
 ---@param p any

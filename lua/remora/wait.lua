@@ -320,6 +320,11 @@ function wait.set_yield(fn)
   wait.yielding = hook ~= nil
 end
 
+---For a scheduler without a poll of its own: sleeps until a coroutine that yielded in a wait has something to look at, or the seconds are over; runs nothing. Whether it has.
+---@param seconds number
+---@return boolean
+function wait.poll(seconds) return capi.poll(math.ceil(seconds * 1000)) end
+
 ---Calls what Lua 5.1 cannot yield out of (metamethods, the iterator of a for loop); there it blocks.
 if pcall_yields then
   function wait.blocking(fn, ...) return fn(...) end
