@@ -4,7 +4,8 @@ local errors = require "remora.errors"
 
 local READY, EVENT, TIMED_OUT = capi.REMORA_WAIT_READY, capi.REMORA_WAIT_EVENT, capi.REMORA_WAIT_TIMEOUT
 local AGAIN = capi.REMORA_WAIT_AGAIN
-local CALL, OUTPUT, WATCHED = capi.REMORA_EVENT_CALL, capi.REMORA_EVENT_OUTPUT, capi.REMORA_EVENT_READY
+local CALL, OUTPUT = capi.REMORA_EVENT_CALL, capi.REMORA_EVENT_OUTPUT
+local WATCHED, REAP = capi.REMORA_EVENT_READY, capi.REMORA_EVENT_REAP
 local MAIN = "main"
 local now, spin, take = capi.now, capi.spin, capi.take
 
@@ -165,7 +166,8 @@ local function run_call(event, target, method, status, ...)
   local ok, value, traceback = protect(perform, target, method, ...)
   leave(event)
   if ok then
-    capi.event_reply(event, value)
+    local sent, raw = capi.event_reply(event, value)
+    if sent ~= 0 then capi.event_fail(event, raw.code, raw.message) end -- no value that can cross; harmless when the far side has it already
   else
     capi.event_fail(event, errors.for_far_side(value, traceback))
   end
@@ -195,6 +197,7 @@ local function run(event)
   end
   capi.release(event)
   capi.reap()
+  return kind ~= REAP
 end
 
 ---fn(stream, data) gets the output of the connection at that address.
@@ -293,8 +296,7 @@ function wait.serve(timeout)
     local left = left_of(deadline)
     local event = next_event(left)
     if event then
-      run(event)
-      count = count + 1
+      if run(event) then count = count + 1 end
     elseif left == 0 then
       return count
     end

@@ -15,7 +15,7 @@ describe("values", function()
     assert.is_nil(echo(nil))
     local nan = echo(0 / 0)
     assert.is_true(nan ~= nan)
-    assert.are.equal("-0.0", text_of(-0.0))
+    assert.are.equal("-0.0", text_of(-tonumber "0.0"))
   end)
 
   it("keep integers integers", function()
