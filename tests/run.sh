@@ -25,11 +25,12 @@ configure() {
   shift
   cmake -S . -B "$dir" -DPython3_EXECUTABLE="$PYTHON" "$@" && cmake --build "$dir" -j "$JOBS" -- --no-print-directory -s
 }
+no_bindings="-DREMORA_PYTHON=OFF -DREMORA_RUBY=OFF -DREMORA_LUA=OFF"
 pytest() { "$PYTHON" -m pytest -q -p no:cacheprovider "$@"; }
 run_ctest() { ctest --test-dir "$1" --output-on-failure --no-tests=error "${@:2}"; }
 
 suite_unit() { run_ctest "$BUILD"; }
-suite_clang() { configure clang -DCMAKE_C_COMPILER=clang -DREMORA_PYTHON=OFF && run_ctest "$BUILD/clang"; }
+suite_clang() { configure clang -DCMAKE_C_COMPILER=clang $no_bindings && run_ctest "$BUILD/clang"; }
 suite_asan() {
   configure asan -DREMORA_SANITIZE=address,undefined &&
     UBSAN_OPTIONS=print_stacktrace=1 run_ctest "$BUILD/asan" &&
@@ -38,7 +39,7 @@ suite_asan() {
       PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
       pytest tests/python --ignore tests/python/test_leaks.py # a quarantine grows
 }
-suite_tsan() { configure tsan -DREMORA_SANITIZE=thread -DREMORA_PYTHON=OFF && run_ctest "$BUILD/tsan"; }
+suite_tsan() { configure tsan -DREMORA_SANITIZE=thread $no_bindings && run_ctest "$BUILD/tsan"; }
 suite_valgrind() {
   for t in test_session test_value test_codec test_spec; do # its memcheck knows no pidfd: the hub is left to ASan
     valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes \
@@ -46,6 +47,7 @@ suite_valgrind() {
   done
 }
 suite_python() { pytest tests/python; }
+suite_matrix() { pytest tests/matrix; }
 suite_node() { pytest tests/node; }
 suite_carriers() {
   pytest tests/carriers || return 1

@@ -1,0 +1,191 @@
+local remora = require "remora"
+local helper = require "helper"
+
+describe("futures", function()
+  local add, sleep
+
+  setup(function()
+    add, sleep = helper.fn "add", remora.can_on(helper.conn(), "time.sleep")
+  end)
+
+  it("give their results", function()
+    local future = remora.start(add)(2, 3)
+    assert.are.equal(5, future:get())
+    assert.are.equal(5, future:get(1))
+    assert.is_true(future:done())
+    assert.is_false(future:cancelled())
+    assert.is_nil(future:error())
+    assert.are.equal(5, remora.await_future(future, 1))
+    assert.are.equal("future", remora.kind(future))
+    assert.has_error(function() remora.await_future(5) end)
+  end)
+
+  it("are many at once", function()
+    local futures = {}
+    for i = 1, 500 do futures[i] = remora.start(add)(i, 1) end
+    local results = remora.await_all(futures, 20)
+    assert.are.equal(500, results.n)
+    for i = 1, 500 do assert.are.equal(i + 1, results[i]) end
+  end)
+
+  it("time out without ending the call", function()
+    local future = remora.start(sleep)(0.2)
+    assert.are.equal("Timeout", helper.error_of(future.get, future, 0.01).class)
+    assert.is_false(future:wait(0))
+    assert.is_nil(future:get(10))
+  end)
+
+  it("are cancelled", function()
+    local future = remora.start(sleep)(0.2)
+    assert.is_true(future:cancel())
+    assert.is_true(future:cancelled())
+    assert.is_false(future:cancel())
+    assert.are.equal("Cancelled", helper.error_of(future.get, future).class)
+  end)
+
+  it("raise what the call raised", function()
+    local account = helper.new("Account", "x", 1)
+    local future = remora.start(account):fail("oops")
+    assert.are.equal("oops", future:error(5).message)
+    assert.are.equal("oops", helper.error_of(future.get, future).message)
+    local good = remora.start(account):balance()
+    local bad = remora.start(account):fail("second")
+    assert.are.equal("second", helper.error_of(remora.await_all, { good, bad }).message)
+    assert.is_true(good:done())
+  end)
+
+  it("lead to others", function()
+    assert.are.equal("5!", remora.start(add)(2, 3):next(function(x) return x .. "!" end):get(5))
+    local chained = remora.start(add)(2, 3):next(function(x) return remora.start(add)(x, 10) end)
+    assert.are.equal(15, chained:get(5))
+    assert.are.equal(16, chained:next(function(x) return x + 1 end):get(5))
+    local failing = remora.start(add)(1, 1):next(function() error("in next", 0) end)
+    assert.are.equal("in next", failing:next(function() end):error(5))
+    local ran
+    remora.start(add)(1, 1):next(function(x) ran = x end)
+    helper.eventually(function() return ran == 2 end)
+    local told
+    remora.start(add)(4, 4):on_done(function(f) told = f:get() end)
+    helper.eventually(function() return told == 8 end)
+    local never = remora.start(sleep)(0.1):next(function() ran = "wrongly" end)
+    assert.is_true(never:cancel())
+    assert.are.equal("Cancelled", helper.error_of(never.get, never).class)
+    assert.are.equal(2, ran)
+  end)
+
+  it("take options of a call", function()
+    assert.are.equal("Timeout", helper.error_of(remora.options(sleep, { timeout = 0.02 }), 0.2).class)
+    assert.is_nil(remora.options(sleep, { oneway = true })(0))
+    local account = helper.new("Account", "x", 1)
+    assert.are.equal(3, remora.options(account, { timeout = 5 }):deposit(2))
+    assert.are.equal(4, remora.start(remora.options(account, { timeout = 5 })):deposit(1):get())
+    assert.are.equal(5, remora.options(remora.start(account), { timeout = 5 }):deposit(1):get())
+    assert.is_nil(remora.options(account, { oneway = true }):deposit(10))
+    assert.are.equal(15, account:balance())
+    assert.has_error(function() remora.options(account, { timout = 5 }) end)
+  end)
+
+  it("wait for room on a full connection", function()
+    local size = helper.fn "sizes"
+    local data = remora.bytes(("\255"):rep(1000000))
+    local futures = {}
+    for i = 1, 30 do futures[i] = remora.start(size)(data) end
+    local results = remora.await_all(futures, 30)
+    for i = 1, 30 do assert.are.equal(1000000, results[i]) end
+  end)
+
+  it("may be dropped", function()
+    for _ = 1, 100 do remora.start(add)(1, 1) end
+    helper.collect()
+    assert.are.equal(2, add(1, 1))
+  end)
+end)
+
+describe("waits in coroutines", function()
+  -- A scheduler in a few lines: whoever yields is resumed when the descriptor is readable; select is a wait of ours for the test.
+  local function run(...)
+    local threads = {}
+    for i, fn in ipairs { ... } do threads[i] = coroutine.create(fn) end
+    local rounds = 0
+    local until_time = os.time() + 20
+    while #threads > 0 do
+      local shortest = 1
+      assert(os.time() < until_time, "the coroutines hang")
+      rounds = rounds + 1
+      local left = {}
+      for _, thread in ipairs(threads) do
+        local ok, fd, seconds = coroutine.resume(thread)
+        if not ok then error(fd, 0) end
+        shortest = math.min(shortest, seconds or 1)
+        if coroutine.status(thread) ~= "dead" then left[#left + 1] = thread end
+      end
+      threads = left
+      if #threads > 0 then remora.poll(shortest) end
+    end
+    return rounds
+  end
+
+  before_each(function() remora.set_yield(true) end)
+  after_each(function() remora.set_yield(nil) end)
+
+  it("give the thread away", function()
+    local one, two = helper.connect(), helper.connect()
+    local order = {}
+    local function sleeper(conn, seconds, name)
+      return function()
+        remora.can_on(conn, "time.sleep")(seconds)
+        order[#order + 1] = name
+      end
+    end
+    run(sleeper(one, 0.3, "long"), sleeper(two, 0.05, "short"))
+    assert.are.same({ "short", "long" }, order)
+    one:close()
+    two:close()
+  end)
+
+  it("nest calls and callbacks", function()
+    local results = {}
+    local function worker(name)
+      return function()
+        local conn = helper.connect()
+        local apply, add = helper.fn("apply", conn), helper.fn("add", conn)
+        local sleep = remora.can_on(conn, "time.sleep")
+        results[name] = apply(function(x)
+          sleep(0.02) -- yields inside a callback
+          return add(x, 1) + remora.await_all({ remora.start(add)(1, 1), remora.start(add)(2, 2) })[2]
+        end, 10)
+        conn:close()
+      end
+    end
+    run(worker "a", worker "b", worker "c")
+    assert.are.same({ a = 15, b = 15, c = 15 }, results)
+    assert.are.equal(2, helper.fn "add"(1, 1))
+  end)
+
+  it("time out and fail there", function()
+    local classes = {}
+    run(function()
+      local sleep = remora.can_on(helper.conn(), "time.sleep")
+      local future = remora.start(sleep)(0.2)
+      classes[1] = future:wait(0.02) -- without pcall, which Lua 5.1 cannot yield out of
+      classes[2] = remora.start(helper.new("Account", "x", 1)):fail("no"):error(10).message
+      classes[3] = future:wait(10)
+    end)
+    assert.are.same({ false, "no", true }, classes)
+  end)
+
+  it("block where the host wants it", function()
+    local asked = 0
+    remora.set_yield(function()
+      asked = asked + 1
+      return false
+    end)
+    local thread = coroutine.create(function()
+      remora.can_on(helper.conn(), "time.sleep")(0.02)
+      return "done"
+    end)
+    local _, result = coroutine.resume(thread)
+    assert.are.equal("done", result)
+    assert.is_true(asked > 0)
+  end)
+end)
