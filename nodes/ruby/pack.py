@@ -4,7 +4,8 @@ import re
 import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PARTS = "base", "errors", "values", "proxies", "calls", "session", "main", "output", "warden", "modules"  # in this order
+PARTS = "base", "values", "future", "calls", "session", "main", "output", "forks", "modules"  # in this order
+LATER = "errors", "walk", "proxies", "warden"  # compiled when first used
 # Reads exactly as many bytes as the program has (sysread fills no buffer of $stdin's) and runs them.
 STUB = ('b="".b;b<<$stdin.sysread(%d-b.bytesize)while b.bytesize<%d;require"zlib";'
         'eval Zlib.inflate(b).force_encoding("UTF-8"),TOPLEVEL_BINDING,"<remora>"')
@@ -20,12 +21,22 @@ def strip(source):
     return "\n".join(line for line in lines if line) + "\n"
 
 
+def part(name):
+    with open(os.path.join(HERE, "node", name + ".rb"), encoding="utf-8") as f:
+        return strip(f.read())
+
+
+def literal(text):
+    return "'%s'" % text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def program():
+    later = "".join("%s=>%s,\n" % (literal(name), literal(part(name))) for name in LATER)
+    return "module Remora\nLATER={\n%s}\nend\n%s" % (later, "".join(map(part, PARTS)))
+
+
 def node():
     """The program and the stub that starts it."""
-    parts = []
-    for part in PARTS:
-        with open(os.path.join(HERE, "node", part + ".rb"), encoding="utf-8") as f:
-            parts.append(f.read())
     packer = zlib.compressobj(9, zlib.DEFLATED, 15, 9)
-    boot = packer.compress(strip("\n".join(parts)).encode()) + packer.flush()
+    boot = packer.compress(program().encode()) + packer.flush()
     return boot, STUB % (len(boot), len(boot))

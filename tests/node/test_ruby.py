@@ -30,6 +30,10 @@ MODULES = {
     "secret": {"kind": "denied", "reason": "secret is not served"},
     "skewed": {"kind": "module", "source": "def x(\nend end\n", "path": "/near/skewed.rb"},
     "broken": {"kind": "module", "source": "require 'really_missing'\n", "path": "/near/broken.rb"},
+    "auto": {"kind": "module", "path": "/near/auto.rb",
+             "source": "module Auto; autoload :Inner, 'auto/inner'; def self.f; Inner.new.f; end; end\n"},
+    "auto/inner": {"kind": "module", "path": "/near/auto/inner.rb",
+                   "source": "module Auto; class Inner; def f; 'inner'; end; end; end\n"},
     "named/for_it": {"kind": "module", "source": "module Named; module ForIt; def self.f; 9; end; end; end\n"},
 }
 
@@ -418,6 +422,7 @@ def test_modules(near):
     assert n.can("really_missing:f") is None and len(n.asked) == asked  # remembered
     assert error_of(n.new, "broken:A").type[0] == "LoadError"
     assert n.can("app/part:part")() == "part"
+    assert n.can("auto:f")() == "inner" and n.can("Auto::Inner.new")().f() == "inner"
 
 
 def test_gems_are_loaded_late(near, tmp_path):

@@ -50,7 +50,7 @@ module Remora
     # Greets, and puts everything into its place.
     def begin
       receive_hello
-      @guardian = stand_under_warden if @told["warden"]
+      @guardian = Warden.stand([@r, @w], @error, @heartbeat) if @told["warden"]
       @pid = Process.pid
       host = File.read("/proc/sys/kernel/hostname").chomp rescue (require "socket"; Socket.gethostname)
       @here = "#{@told["name"] || host} pid #{@pid}"

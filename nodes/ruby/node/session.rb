@@ -264,11 +264,11 @@ module Remora
     def type_of(it)
       kind = Proxy === it ? it.class : KIND.bind(it).call
       own = Module === it || Object === it && !it.singleton_methods(false).empty?
-      words = Traits.words_of(it) if own
+      words = Words.of(it) if own
       key = own ? Types.new(kind, words) : kind
       known = @types[key]
       return known if known
-      text = "#{Errors.name_of(kind)}\n#{(words || Traits.words_of(it)).join(" ")}"
+      text = "#{Errors.name_of(kind)}\n#{(words || Words.of(it)).join(" ")}"
       @tables.synchronize do
         @types[key] ||= begin
           @out << Remora.frame(TYPE, text, 0, 0, 0, @types.size + 1)
@@ -314,7 +314,7 @@ module Remora
         proxy = known && @proxies[known]
         if proxy.nil?
           known = Import.new(self, id)
-          proxy = (kind || Proxy).new(self, id)
+          proxy = (kind || Traits.proxy_class("object")).new(self, id)
           @imports[id] = known
           @proxies[known] = proxy
           ObjectSpace.define_finalizer(proxy, known)
