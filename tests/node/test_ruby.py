@@ -483,6 +483,27 @@ def test_what_is_done_at_the_end(near, tmp_path):
     assert open(path).read() == "not flushed" and open(str(tmp_path / "exit")).read() == "left"
 
 
+def test_who_speaks_at_the_end_is_not_heard(thing, tmp_path):
+    path = str(tmp_path / "exit")
+    thing.talks_at_the_end(lambda x: x, path)
+    assert thing.near.close() == 0
+    assert open(path).read() == "the connection has ended"
+
+
+def test_signals_end_the_process(thing):
+    thing.near.start(thing.id, "compute")
+    os.kill(thing.near.process.pid, signal.SIGTERM)
+    with pytest.raises(Lost):
+        thing.near.until(lambda: False)
+    assert thing.near.process.wait(20) == -signal.SIGTERM
+
+
+def test_stdout_can_be_reopened(thing, tmp_path):
+    path = str(tmp_path / "out")
+    thing.reopened(path)
+    assert open(path).read() == "there\n" and thing.near.output[1] == b"here\n"
+
+
 def test_timeout_and_cancel(thing):
     n = thing.near
     late = []
@@ -506,6 +527,7 @@ def test_time_limits_of_far_code(thing):
         time.sleep(0.2)
     assert thing.timed_out(slow) == "late"
     assert thing.limited(slow) == "late"
+    assert sum(kind == CANCEL for kind, _ in thing.near.frames) == 2  # both results are not wanted any more
     assert thing.back(lambda x: x + 1, 1) == 2
 
 
@@ -530,6 +552,8 @@ def test_fork_in_user_code(thing):
     assert thing.forked() == 7
     assert thing.near.output[1] == b"in the child\n"
     assert thing.forked_plainly() == 8
+    assert thing.calls_in_a_fork(lambda x: x) == "Remora::ConnectionLost"
+    assert thing.returns_in_a_fork() == 0
     assert thing.near.can("smoke:add")(1, 2) == 3
 
 

@@ -64,6 +64,8 @@ module Remora
       @watched = [@r, @waker, @guardian, *@spills.keys].compact
       # A handler and not "IGNORE", which children would inherit: Ctrl-C at the near side's terminal is not for the node.
       trap("INT") {}
+      # Ruby would raise these as exceptions in the call that runs, which would be its answer.
+      %w[TERM HUP ALRM USR1 USR2].each { |name| trap(name, "SYSTEM_DEFAULT") }
       at_exit { leave }
       watch_forks
       @second = Thread.new { understudy }
@@ -113,18 +115,17 @@ module Remora
           receive(til, late, dry)
           next
         end
-        key = [item[2], item[5]] if @at < @buf.bytesize || !@out.empty?
+        key = [item[2], item[5]] if @at < @buf.bytesize || !@out.empty?  # more calls are here, or answers wait for that
         flush unless @out.empty? || @fast[key]
         @chain = item[3]
         @due = item[4]
         @running = @stretch += 1
         til ? Thread.handle_interrupt(Object => :immediate) { run(item) } : run(item)
-        @running = nil
+        @running = item = nil
         reclaim if @taken
         next unless @at < @buf.bytesize
         # More is here already: answers are collected as long as calls are known to be quick.
         now = Remora.clock
-        key ||= [item[2], item[5]]
         if now - @last < 0.0002 && @fast.size < 1000
           @fast[key] = true
           flush if @out.bytesize > 8192
@@ -148,7 +149,7 @@ module Remora
         end
         raise Timeout, "no time was left to start the call" if due && Remora.clock > due
         name.force_encoding(UTF8)
-        if flags & KW == 0 && id != 0 && Object === target && name.getbyte(0) != 58 && !name.empty? && !target.equal?(ABSENT)
+        if flags & KW == 0 && id != 0 && Object === target && name.getbyte(0) != 58 && !name.empty? && !ABSENT.equal?(target)
           result = target.public_send(name, *args)
         else
           result = perform(flags, id, name, args, target)
@@ -243,7 +244,7 @@ module Remora
     # Reads what there is; false if there is nothing.
     def take_in
       if @rest > 0
-        data = @r.read_nonblock([@rest, 1 << 20].min, exception: false)
+        data = @r.read_nonblock([@rest, PIECE].min, @spare, exception: false)
         return false if data == :wait_readable
         data ? pour(data) : finish
         Thread.pass
@@ -470,6 +471,7 @@ module Remora
 
     # The node itself cannot go on: says why on all ways that there are, and ends.
     def fatal(error)
+      exit!(0) if forked?
       text = Fault === error ? Errors.text(error.message) : "#{error.class}: #{error.message}\n#{Array(error.backtrace).join("\n")}"
       @error.write(text + "\n") unless Fault === error || @ending
       begin

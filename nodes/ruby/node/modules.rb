@@ -1,5 +1,7 @@
 # Finding what a name stands for; loading from gems and from the near side; the start.
 
+require "monitor"
+
 module Remora
   # `require` of what is not there. In this order: what this Ruby finds, gems (RubyGems is loaded when one of them seems
   # to have it), the near side, and at last RubyGems all the same.
@@ -7,7 +9,7 @@ module Remora
     @answers = {}  # what the near side has said about a module, kept for ever
     @loaded = {}  # name -> true; false while it is being loaded
     @paths = {}  # path of what came from there -> its name
-    @lock = Monitor.new rescue (require "monitor"; @lock = Monitor.new)
+    @lock = Monitor.new
 
     class << self
       attr_reader :paths

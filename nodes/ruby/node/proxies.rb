@@ -226,7 +226,7 @@ module Remora
   class Optioned < Starter
     def method_missing(name, *args, **kwargs, &block)
       future = super
-      @options[:oneway] ? nil : future.result(@options[:timeout])
+      @options[:oneway] ? nil : Node.current.finished(future, @options[:timeout])
     end
   end
 end
