@@ -29,7 +29,7 @@ module Remora
       @parked = false
       @resting = false  # the main thread sleeps in select
       @waiting = 0  # threads that wait for a reply that others read
-      @fast = {}  # [object, method] that have been fast
+      @fast = {}  # object -> methods that have been fast
       @last = 0.0
       @misses = 0  # spins in a row that found nothing
       @mark = -1
@@ -115,8 +115,9 @@ module Remora
           receive(til, late, dry)
           next
         end
-        key = [item[2], item[5]] if @at < @buf.bytesize || !@out.empty?  # more calls are here, or answers wait for that
-        flush unless @out.empty? || @fast[key]
+        id = item[2]
+        name = item[5]
+        flush unless @out.empty? || (known = @fast[id]) && known[name]
         @chain = item[3]
         @due = item[4]
         @running = @stretch += 1
@@ -126,11 +127,12 @@ module Remora
         next unless @at < @buf.bytesize
         # More is here already: answers are collected as long as calls are known to be quick.
         now = Remora.clock
-        if now - @last < 0.0002 && @fast.size < 1000
-          @fast[key] = true
+        if now - @last < 0.0002
+          @fast.clear if @fast.size > 1000
+          (@fast[id] ||= {})[name] = true
           flush if @out.bytesize > 8192
         else
-          @fast.delete(key)
+          @fast.delete(id)
           flush
         end
         @last = now
@@ -149,10 +151,14 @@ module Remora
         end
         raise Timeout, "no time was left to start the call" if due && Remora.clock > due
         name.force_encoding(UTF8)
-        if flags & KW == 0 && id != 0 && Object === target && name.getbyte(0) != 58 && !name.empty? && !ABSENT.equal?(target)
+        if flags & KW != 0 || id == 0 || ABSENT.equal?(target) || !(Object === target)
+          result = perform(flags, id, name, args, target)
+        elsif name.empty?
+          result = Method === target || Proc === target ? target.call(*args) : Calls.call(target, args, nil, nil)
+        elsif name.getbyte(0) != 58
           result = target.public_send(name, *args)
         else
-          result = perform(flags, id, name, args, target)
+          result = Operations.perform(self, name, target, args)
         end
         return if flags & ONEWAY != 0
         raise Cancelled, "cancelled" if !@cancelled.empty? && @cancelled.delete(call)
