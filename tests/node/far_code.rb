@@ -36,6 +36,11 @@ class Thing
     function.call(value)
   end
 
+  def in_a_fiber(function)
+    made = Enumerator.new { |out| 3.times { |i| out << function.call(i) } }
+    [made.next, made.next, made.peek]
+  end
+
   def caught(function)
     function.call
   rescue ArgumentError => e

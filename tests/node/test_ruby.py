@@ -267,6 +267,7 @@ def test_errors(thing):
 def test_callbacks(thing):
     assert thing.back(lambda x: x + 1, 2) == 3
     assert thing.back(lambda x: thing.back(lambda y: y * 2, x), 2) == 4  # nested calls of one chain
+    assert thing.in_a_fiber(lambda x: thing.back(lambda y: y + 1, x)) == [1, 2, 3]
 
     def bad():
         raise ValueError("near")
@@ -278,7 +279,6 @@ def test_callbacks(thing):
 def test_error_classes_come_back(thing):
     """An error that passes through the near side on its way from Ruby to Ruby is of its class again."""
     n = thing.near
-    n.passing = True
     echo = thing.near.can("Kernel.Integer")
 
     def failing():
@@ -655,3 +655,34 @@ def test_corpus_invalid(near):
 def test_program_is_small_and_has_no_here_documents():
     program = embed.node("ruby")[0]
     assert len(program) < 20000
+
+
+MARK = "$stdout.syswrite('compiled'); exit!(0)"
+
+
+def test_compiled_program_is_used_if_it_fits(ruby, tmp_path):
+    """The stub for a child of this host takes what was compiled beforehand."""
+    boot, _, local = embed.node("ruby")
+    line = "puts 'node.ruby-%sp%s-%s' % [RUBY_VERSION, RUBY_PATCHLEVEL, RUBY_PLATFORM]"
+    path = tmp_path / subprocess.check_output([ruby, "-e", line]).decode().strip()
+    code = subprocess.check_output([ruby, "-e", "$stdout.binmode; print RubyVM::InstructionSequence.compile(%r).to_binary" % MARK])
+    mark = boot[-4:]
+
+    def start():
+        process = subprocess.Popen([ruby, "--disable=gems", "-e", local, str(tmp_path)], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate(boot)  # without a HELLO the node ends with its input
+        assert err == b""
+        return out
+    assert start() == b""
+    for data, used in [(mark + code + mark, True), (b"1234" + code + b"1234", False), (mark + code[:-1], False),
+                       (mark + mark, False)]:
+        path.write_bytes(data)
+        assert start() == (b"compiled" if used else b""), data[:8]
+
+
+def test_what_is_compiled_is_the_program(ruby, near):
+    if ruby != "/usr/bin/ruby":
+        pytest.skip("it is compiled for the Ruby of this host")
+    name, data = embed.pack("ruby").compiled()
+    assert name.startswith("node.ruby-") and data[:4] == data[-4:] == embed.node("ruby")[0][-4:] and len(data) > 50000
