@@ -101,9 +101,10 @@ def main():
     if options.compiled:
         os.makedirs(options.compiled, exist_ok=True)
         for language in languages():
-            for name, data in [pack(language).compiled()] if hasattr(pack(language), "compiled") else []:
-                with open(os.path.join(options.compiled, name), "wb") as f:
-                    f.write(data)
+            made = pack(language).compiled() if hasattr(pack(language), "compiled") else None
+            if made:
+                with open(os.path.join(options.compiled, made[0]), "wb") as f:
+                    f.write(made[1])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ class Thing
   end
 
   def boom
-    raise KeyError.new("no key", receiver: {}, key: "k")
+    {}.fetch("k")
   end
 
   def caused
@@ -34,6 +34,11 @@ class Thing
 
   def back(function, value)
     function.call(value)
+  end
+
+  def in_a_fiber(function)
+    made = Enumerator.new { |out| 3.times { |i| out << function.call(i) } }
+    [made.next, made.next, made.peek]
   end
 
   def caught(function)
@@ -184,6 +189,44 @@ class Thing
   def at_the_end(path)
     at_exit { File.write(path, "left") }
     nil
+  end
+
+  def talks_at_the_end(function, path)
+    at_exit do
+      puts "too late"
+      begin
+        function.call(1)
+      rescue Remora::ConnectionLost => e
+        File.write(path, e.message)
+      end
+    end
+    nil
+  end
+
+  def reopened(path)
+    before = $stdout.dup
+    $stdout.reopen(path, "w")
+    puts "there"
+    $stdout.reopen(before)
+    puts "here"
+  end
+
+  def calls_in_a_fork(function)
+    r, w = IO.pipe
+    pid = fork do
+      w.write((function.call(1) rescue $!.class.name))
+      w.close
+      exit!(0)
+    end
+    w.close
+    Process.wait(pid)
+    r.read
+  end
+
+  def returns_in_a_fork
+    pid = fork
+    return "in the child" if pid.nil?
+    Process.wait2(pid)[1].exitstatus
   end
 
   def gem_version

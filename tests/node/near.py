@@ -196,7 +196,7 @@ class Near:
         elif kind == BYE:
             self.bye = payload.decode()
         else:
-            assert kind == BEAT, kind
+            assert kind in (BEAT, CANCEL), kind
 
     # -- calls of the node
 

@@ -30,6 +30,10 @@ MODULES = {
     "secret": {"kind": "denied", "reason": "secret is not served"},
     "skewed": {"kind": "module", "source": "def x(\nend end\n", "path": "/near/skewed.rb"},
     "broken": {"kind": "module", "source": "require 'really_missing'\n", "path": "/near/broken.rb"},
+    "auto": {"kind": "module", "path": "/near/auto.rb",
+             "source": "module Auto; autoload :Inner, 'auto/inner'; def self.f; Inner.new.f; end; end\n"},
+    "auto/inner": {"kind": "module", "path": "/near/auto/inner.rb",
+                   "source": "module Auto; class Inner; def f; 'inner'; end; end; end\n"},
     "named/for_it": {"kind": "module", "source": "module Named; module ForIt; def self.f; 9; end; end; end\n"},
 }
 
@@ -263,6 +267,7 @@ def test_errors(thing):
 def test_callbacks(thing):
     assert thing.back(lambda x: x + 1, 2) == 3
     assert thing.back(lambda x: thing.back(lambda y: y * 2, x), 2) == 4  # nested calls of one chain
+    assert thing.in_a_fiber(lambda x: thing.back(lambda y: y + 1, x)) == [1, 2, 3]
 
     def bad():
         raise ValueError("near")
@@ -274,7 +279,6 @@ def test_callbacks(thing):
 def test_error_classes_come_back(thing):
     """An error that passes through the near side on its way from Ruby to Ruby is of its class again."""
     n = thing.near
-    n.passing = True
     echo = thing.near.can("Kernel.Integer")
 
     def failing():
@@ -418,6 +422,7 @@ def test_modules(near):
     assert n.can("really_missing:f") is None and len(n.asked) == asked  # remembered
     assert error_of(n.new, "broken:A").type[0] == "LoadError"
     assert n.can("app/part:part")() == "part"
+    assert n.can("auto:f")() == "inner" and n.can("Auto::Inner.new")().f() == "inner"
 
 
 def test_gems_are_loaded_late(near, tmp_path):
@@ -478,6 +483,27 @@ def test_what_is_done_at_the_end(near, tmp_path):
     assert open(path).read() == "not flushed" and open(str(tmp_path / "exit")).read() == "left"
 
 
+def test_who_speaks_at_the_end_is_not_heard(thing, tmp_path):
+    path = str(tmp_path / "exit")
+    thing.talks_at_the_end(lambda x: x, path)
+    assert thing.near.close() == 0
+    assert open(path).read() == "the connection has ended"
+
+
+def test_signals_end_the_process(thing):
+    thing.near.start(thing.id, "compute")
+    os.kill(thing.near.process.pid, signal.SIGTERM)
+    with pytest.raises(Lost):
+        thing.near.until(lambda: False)
+    assert thing.near.process.wait(20) == -signal.SIGTERM
+
+
+def test_stdout_can_be_reopened(thing, tmp_path):
+    path = str(tmp_path / "out")
+    thing.reopened(path)
+    assert open(path).read() == "there\n" and thing.near.output[1] == b"here\n"
+
+
 def test_timeout_and_cancel(thing):
     n = thing.near
     late = []
@@ -501,6 +527,7 @@ def test_time_limits_of_far_code(thing):
         time.sleep(0.2)
     assert thing.timed_out(slow) == "late"
     assert thing.limited(slow) == "late"
+    assert sum(kind == CANCEL for kind, _ in thing.near.frames) == 2  # both results are not wanted any more
     assert thing.back(lambda x: x + 1, 1) == 2
 
 
@@ -525,6 +552,8 @@ def test_fork_in_user_code(thing):
     assert thing.forked() == 7
     assert thing.near.output[1] == b"in the child\n"
     assert thing.forked_plainly() == 8
+    assert thing.calls_in_a_fork(lambda x: x) == "Remora::ConnectionLost"
+    assert thing.returns_in_a_fork() == 0
     assert thing.near.can("smoke:add")(1, 2) == 3
 
 
@@ -626,3 +655,34 @@ def test_corpus_invalid(near):
 def test_program_is_small_and_has_no_here_documents():
     program = embed.node("ruby")[0]
     assert len(program) < 20000
+
+
+MARK = "$stdout.syswrite('compiled'); exit!(0)"
+
+
+def test_compiled_program_is_used_if_it_fits(ruby, tmp_path):
+    """The stub for a child of this host takes what was compiled beforehand."""
+    boot, _, local = embed.node("ruby")
+    line = "puts 'node.ruby-%sp%s-%s' % [RUBY_VERSION, RUBY_PATCHLEVEL, RUBY_PLATFORM]"
+    path = tmp_path / subprocess.check_output([ruby, "-e", line]).decode().strip()
+    code = subprocess.check_output([ruby, "-e", "$stdout.binmode; print RubyVM::InstructionSequence.compile(%r).to_binary" % MARK])
+    mark = boot[-4:]
+
+    def start():
+        process = subprocess.Popen([ruby, "--disable=gems", "-e", local, str(tmp_path)], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate(boot)  # without a HELLO the node ends with its input
+        assert err == b""
+        return out
+    assert start() == b""
+    for data, used in [(mark + code + mark, True), (b"1234" + code + b"1234", False), (mark + code[:-1], False),
+                       (mark + mark, False)]:
+        path.write_bytes(data)
+        assert start() == (b"compiled" if used else b""), data[:8]
+
+
+def test_what_is_compiled_is_the_program(ruby, near):
+    if ruby != "/usr/bin/ruby":
+        pytest.skip("it is compiled for the Ruby of this host")
+    name, data = embed.pack("ruby").compiled()
+    assert name.startswith("node.ruby-") and data[:4] == data[-4:] == embed.node("ruby")[0][-4:] and len(data) > 50000

@@ -39,4 +39,56 @@ module Remora
   def self.frame(kind, payload = "", flags = 0, call = 0, aux = 0, object = 0)
     [payload.bytesize, kind, flags, 0, call, aux, object, 0].pack(HEAD) << payload.b
   end
+
+  # An object of another process: see proxies.rb.
+  class Proxy < BasicObject
+  end
+
+  # What an error has that came over the wire: the map itself, and what is asked for most.
+  module Remote
+    attr_accessor :info
+
+    def type
+      info["type"] || [""]
+    end
+
+    def traceback
+      info["traceback"]
+    end
+
+    def hops
+      info["hops"] || []
+    end
+  end
+
+  class Error < StandardError
+    attr_accessor :info
+  end
+
+  # An error of the other side. One whose class is loaded here is raised as a subclass of that; `rescue RemoteError` has
+  # both.
+  class RemoteError < Error
+    include Remote
+
+    def self.===(error)
+      equal?(RemoteError) ? Remote === error : super
+    end
+  end
+
+  %w[ConnectionLost Timeout Cancelled ProtocolError Overloaded NotFound Denied Value Limit].each do |name|
+    const_set(name, Class.new(Error))
+  end
+
+  # The other side broke the protocol: the connection ends.
+  class Fault < Exception
+  end
+
+  # Parts of the node that not every connection needs travel as text in LATER (pack.py) and are compiled when one of their
+  # constants is first used: `require` of remora/PART comes to modules.rb.
+  autoload :Errors, "remora/errors"
+  autoload :Walk, "remora/walk"
+  autoload :Traits, "remora/proxies"
+  autoload :Starter, "remora/proxies"
+  autoload :Optioned, "remora/proxies"
+  autoload :Warden, "remora/warden"
 end

@@ -1,45 +1,6 @@
-# Errors: our own, how one is described for the other side, and how one of the other side is raised here.
+# Errors: how one is described for the other side, and how one of the other side is raised here.
 
 module Remora
-  # What an error has that came over the wire: the map itself, and what is asked for most.
-  module Remote
-    attr_accessor :info
-
-    def type
-      info["type"] || [""]
-    end
-
-    def traceback
-      info["traceback"]
-    end
-
-    def hops
-      info["hops"] || []
-    end
-  end
-
-  class Error < StandardError
-    attr_accessor :info
-  end
-
-  # An error of the other side. One whose class is loaded here is raised as a subclass of that; `rescue RemoteError` has
-  # both.
-  class RemoteError < Error
-    include Remote
-
-    def self.===(error)
-      equal?(RemoteError) ? Remote === error : super
-    end
-  end
-
-  %w[ConnectionLost Timeout Cancelled ProtocolError Overloaded NotFound Denied Value Limit].each do |name|
-    const_set(name, Class.new(Error))
-  end
-
-  # The other side broke the protocol: the connection ends.
-  class Fault < Exception
-  end
-
   module Errors
     module_function
 

@@ -29,7 +29,7 @@ module Remora
       @parked = false
       @resting = false  # the main thread sleeps in select
       @waiting = 0  # threads that wait for a reply that others read
-      @fast = {}  # [object, method] that have been fast
+      @fast = {}  # object -> methods that have been fast
       @last = 0.0
       @misses = 0  # spins in a row that found nothing
       @mark = -1
@@ -50,7 +50,7 @@ module Remora
     # Greets, and puts everything into its place.
     def begin
       receive_hello
-      @guardian = stand_under_warden if @told["warden"]
+      @guardian = Warden.stand([@r, @w], @error, @heartbeat) if @told["warden"]
       @pid = Process.pid
       host = File.read("/proc/sys/kernel/hostname").chomp rescue (require "socket"; Socket.gethostname)
       @here = "#{@told["name"] || host} pid #{@pid}"
@@ -64,6 +64,8 @@ module Remora
       @watched = [@r, @waker, @guardian, *@spills.keys].compact
       # A handler and not "IGNORE", which children would inherit: Ctrl-C at the near side's terminal is not for the node.
       trap("INT") {}
+      # Ruby would raise these as exceptions in the call that runs, which would be its answer.
+      %w[TERM HUP ALRM USR1 USR2].each { |name| trap(name, "SYSTEM_DEFAULT") }
       at_exit { leave }
       watch_forks
       @second = Thread.new { understudy }
@@ -113,23 +115,24 @@ module Remora
           receive(til, late, dry)
           next
         end
-        key = [item[2], item[5]] if @at < @buf.bytesize || !@out.empty?
-        flush unless @out.empty? || @fast[key]
+        id = item[2]
+        name = item[5]
+        flush unless @out.empty? || (known = @fast[id]) && known[name]
         @chain = item[3]
         @due = item[4]
         @running = @stretch += 1
         til ? Thread.handle_interrupt(Object => :immediate) { run(item) } : run(item)
-        @running = nil
+        @running = item = nil
         reclaim if @taken
         next unless @at < @buf.bytesize
         # More is here already: answers are collected as long as calls are known to be quick.
         now = Remora.clock
-        key ||= [item[2], item[5]]
-        if now - @last < 0.0002 && @fast.size < 1000
-          @fast[key] = true
+        if now - @last < 0.0002
+          @fast.clear if @fast.size > 1000
+          (@fast[id] ||= {})[name] = true
           flush if @out.bytesize > 8192
         else
-          @fast.delete(key)
+          @fast.delete(id)
           flush
         end
         @last = now
@@ -148,10 +151,14 @@ module Remora
         end
         raise Timeout, "no time was left to start the call" if due && Remora.clock > due
         name.force_encoding(UTF8)
-        if flags & KW == 0 && id != 0 && Object === target && name.getbyte(0) != 58 && !name.empty? && !target.equal?(ABSENT)
+        if flags & KW != 0 || id == 0 || ABSENT.equal?(target) || !(Object === target)
+          result = perform(flags, id, name, args, target)
+        elsif name.empty?
+          result = Method === target || Proc === target ? target.call(*args) : Calls.call(target, args, nil, nil)
+        elsif name.getbyte(0) != 58
           result = target.public_send(name, *args)
         else
-          result = perform(flags, id, name, args, target)
+          result = Operations.perform(self, name, target, args)
         end
         return if flags & ONEWAY != 0
         raise Cancelled, "cancelled" if !@cancelled.empty? && @cancelled.delete(call)
@@ -243,7 +250,7 @@ module Remora
     # Reads what there is; false if there is nothing.
     def take_in
       if @rest > 0
-        data = @r.read_nonblock([@rest, 1 << 20].min, exception: false)
+        data = @r.read_nonblock([@rest, PIECE].min, @spare, exception: false)
         return false if data == :wait_readable
         data ? pour(data) : finish
         Thread.pass
@@ -470,6 +477,7 @@ module Remora
 
     # The node itself cannot go on: says why on all ways that there are, and ends.
     def fatal(error)
+      exit!(0) if forked?
       text = Fault === error ? Errors.text(error.message) : "#{error.class}: #{error.message}\n#{Array(error.backtrace).join("\n")}"
       @error.write(text + "\n") unless Fault === error || @ending
       begin

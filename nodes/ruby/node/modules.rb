@@ -1,5 +1,7 @@
 # Finding what a name stands for; loading from gems and from the near side; the start.
 
+require "monitor"
+
 module Remora
   # `require` of what is not there. In this order: what this Ruby finds, gems (RubyGems is loaded when one of them seems
   # to have it), the near side, and at last RubyGems all the same.
@@ -7,7 +9,7 @@ module Remora
     @answers = {}  # what the near side has said about a module, kept for ever
     @loaded = {}  # name -> true; false while it is being loaded
     @paths = {}  # path of what came from there -> its name
-    @lock = Monitor.new rescue (require "monitor"; @lock = Monitor.new)
+    @lock = Monitor.new
 
     class << self
       attr_reader :paths
@@ -36,8 +38,9 @@ module Remora
 
       def load(name)
         path = name.respond_to?(:to_path) ? name.to_path : name
-        return false if path == "remora"  # always the node's own
+        return later(path) if String === path && path.start_with?("remora") && (path == "remora" || LATER.key?(path[7..-1]))
         return rubygems if path == "rubygems" && !@gems
+        return serve(path) if @loaded.key?(path)  # waits if another thread is at it
         begin
           return yield(name)
         rescue LoadError => error
@@ -55,6 +58,16 @@ module Remora
           end
         end
         raise missing
+      end
+
+      # The node's own: it is here whatever else is installed.
+      def later(path)
+        source = LATER[path[7..-1].to_s]
+        return false unless source
+        LATER[path[7..-1]] = nil
+        $LOADED_FEATURES << "#{path}.rb"  # else the constant to load is taken for one that is there already
+        eval(source, TOPLEVEL_BINDING, "<remora>")
+        true
       end
 
       def load_relative(name, place, &block)
@@ -115,11 +128,15 @@ module Remora
           kind = found["kind"]
           denied(name, found) if kind == "denied" || kind == "extension"
           @loaded[name] = false
+          $LOADED_FEATURES << "#{name}.rb"  # for autoload: else the constant is taken for one that is there already
           begin
             run(name, found) if found["source"]
             @loaded[name] = true
           ensure
-            @loaded.delete(name) unless @loaded[name]
+            unless @loaded[name]
+              @loaded.delete(name)
+              $LOADED_FEATURES.delete("#{name}.rb")
+            end
           end
         end
       end

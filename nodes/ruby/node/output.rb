@@ -30,6 +30,10 @@ module Remora
           node.flush unless node.forked?
           self
         end
+        io.define_singleton_method(:reopen) do |*args|
+          %i[write flush reopen].each { |name| singleton_class.send(:remove_method, name) }
+          reopen(*args)  # it leads elsewhere from now on, or to the pipe again
+        end
       end
       @spilled = @spills.keys
     end
@@ -37,6 +41,7 @@ module Remora
     # False where it has to go through the descriptor: in a fork of us, in a signal handler (which cannot lock).
     def say(number, parts)
       return false if forked?
+      return true if @ending
       full = false
       Thread.handle_interrupt(Object => :never) do
         @write_lock.synchronize do
@@ -111,7 +116,7 @@ module Remora
 
     # Writes what waits, output before replies. What has no credit holds up the replies behind it.
     def flush
-      while true
+      until @ending
         @write_lock.synchronize do
           collect
           data = @printed.empty? ? nil : outputs

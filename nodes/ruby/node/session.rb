@@ -264,11 +264,11 @@ module Remora
     def type_of(it)
       kind = Proxy === it ? it.class : KIND.bind(it).call
       own = Module === it || Object === it && !it.singleton_methods(false).empty?
-      words = Traits.words_of(it) if own
+      words = Words.of(it) if own
       key = own ? Types.new(kind, words) : kind
       known = @types[key]
       return known if known
-      text = "#{Errors.name_of(kind)}\n#{(words || Traits.words_of(it)).join(" ")}"
+      text = "#{Errors.name_of(kind)}\n#{(words || Words.of(it)).join(" ")}"
       @tables.synchronize do
         @types[key] ||= begin
           @out << Remora.frame(TYPE, text, 0, 0, 0, @types.size + 1)
@@ -314,7 +314,7 @@ module Remora
         proxy = known && @proxies[known]
         if proxy.nil?
           known = Import.new(self, id)
-          proxy = (kind || Proxy).new(self, id)
+          proxy = (kind || Traits.proxy_class("object")).new(self, id)
           @imports[id] = known
           @proxies[known] = proxy
           ObjectSpace.define_finalizer(proxy, known)
@@ -386,6 +386,7 @@ module Remora
 
     def send_large(size, kind, flags, mlen, call, aux, id, chain, parts)
       flush
+      widen unless @wide
       piece = [size, kind, flags | CHUNKED, mlen, call, aux, id, chain].pack(HEAD)
       at = 0
       while size > 0
@@ -408,8 +409,17 @@ module Remora
       end
     end
 
+    # Larger pipes for large values, where they are pipes.
+    def widen
+      @wide = true
+      [@w, @r].each { |io| io.fcntl(1031, 1 << 20) }  # F_SETPIPE_SZ of Linux
+    rescue SystemCallError
+      nil
+    end
+
     # Writes all of it; under the lock.
     def write(data)
+      return if @ending
       @sent += 1
       @w.write(data)
     rescue SystemCallError, IOError
@@ -462,6 +472,8 @@ module Remora
     end
 
     def send_call(id, name, args, kwargs, timeout, oneway)
+      raise ConnectionLost, "the connection has ended" if @ending
+      raise ConnectionLost, "this process is a fork of the node" if forked?
       flags = oneway ? ONEWAY : 0
       if kwargs && !kwargs.empty?
         args += [kwargs]
@@ -488,7 +500,14 @@ module Remora
 
     # The same, and waits for the result.
     def ask(id, name, args, kwargs = nil, block = nil)
-      begin_call(id, name, args, kwargs, block).result
+      finished(begin_call(id, name, args, kwargs, block))
+    end
+
+    # The result of a call that nobody else can ask for: if it is not waited for to the end, it is not wanted.
+    def finished(future, timeout = nil)
+      future.result(timeout)
+    ensure
+      give_up(future) unless future.settled || @ending
     end
 
     # Nobody wants the result any more.

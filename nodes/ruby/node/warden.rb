@@ -1,9 +1,12 @@
-# The warden: the parent of the node, which watches it from outside (protocol.md, section 7); and forks of user code.
+# The warden: the parent of the node, which watches it from outside (protocol.md, section 7).
 
 module Remora
-  class Node
+  module Warden
+    module_function
+
     # Forks. The child goes on as the node and gets a pipe that ends with its parent, the warden.
-    def stand_under_warden
+    def stand(wire, error, heartbeat)
+      @error = error
       mine, yours = IO.pipe
       pid = fork
       if pid.nil?
@@ -13,10 +16,10 @@ module Remora
       end
       status = 1
       begin
-        [@r, @w, mine, $stdin, $stdout].each(&:close)
-        status = watch(pid, @heartbeat > 0 ? @heartbeat : 5)
+        [*wire, mine, $stdin, $stdout].each(&:close)
+        status = watch(pid, heartbeat > 0 ? heartbeat : 5)
       ensure
-        exit!(status)
+        Process.exit!(status)
       end
     end
 
@@ -59,38 +62,6 @@ module Remora
       true
     rescue SystemCallError, IOError
       false
-    end
-
-    # A child of user code must not keep the wire open, nor use it.
-    def close_in_fork
-      [@r, @w, @error, @alarm, @waker, @poke, @doze, @guardian, *@spilled].compact.each { |io| io.close unless io.closed? }
-      nil
-    end
-
-    # Before Ruby 3.1 there is no one place that all forks pass through.
-    def watch_forks
-      node = self
-      if Process.respond_to?(:_fork)
-        Process.singleton_class.prepend(Module.new do
-          define_method(:_fork) do
-            pid = super()
-            node.close_in_fork if pid == 0
-            pid
-          end
-        end)
-        return
-      end
-      original = Process.method(:fork)
-      forking = lambda do |&block|
-        next original.call { node.close_in_fork || block.call } if block
-        pid = original.call
-        node.close_in_fork if pid.nil?
-        pid
-      end
-      Process.define_singleton_method(:fork, &forking)
-      Kernel.define_singleton_method(:fork, &forking)
-      Kernel.send(:define_method, :fork, &forking)
-      Kernel.send(:private, :fork)
     end
   end
 end

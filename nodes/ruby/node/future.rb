@@ -1,0 +1,127 @@
+# Results that will come; what is kept of imports and said of exports.
+
+module Remora
+  # What is known of an object of the other side while its proxy lives; what to give back when that is gone.
+  class Import
+    attr_reader :id
+    attr_accessor :count
+
+    def initialize(node, id)
+      @node = node
+      @id = id
+      @count = 0
+    end
+
+    # The finaliser of the proxy. It may run anywhere: it takes no lock and writes nothing.
+    def call(_)
+      @node.drop(self)
+    end
+  end
+
+  # The words of a TYPE.
+  module Words
+    BY_METHOD = [["call", :call], ["iter", :each], ["next", :next], ["len", :size], ["item", :[]], ["setitem", :[]=],
+             ["delitem", :delete], ["contains", :include?]].freeze
+
+    # What can be done with that object.
+    def self.of(it)
+      case it
+      when Proxy then return it.class.words
+      when Module then return it.respond_to?(:new) || it.respond_to?(:call) ? ["call"] : []
+      when Proc, Method, UnboundMethod then return ["call"]
+      when Object
+      else return []  # a BasicObject does not say
+      end
+      words = BY_METHOD.select { |_, method| it.respond_to?(method) }.map(&:first)
+      words << "len" if !words.include?("len") && it.respond_to?(:length)
+      words << "order" if Comparable === it
+      words << "exception" if Exception === it
+      words.delete("next") unless words.include?("iter")
+      words.delete("len") if Enumerator === it || IO === it
+      words
+    end
+  end
+
+  # What a call that was sent will bring.
+  class Future
+    attr_reader :chain, :call, :calls
+    attr_accessor :settled, :message, :waiters
+
+    def initialize(node, call, chain)
+      @node = node
+      @call = call
+      @chain = chain
+      @calls = []  # calls of the same chain, to be run by who waits
+      @waiters = 0
+    end
+
+    def settle(message = nil, error = nil)
+      @message = message  # kind, flags, body, refs, raws: decoded by who wants it
+      @error = error
+      @settled = true
+      @node.ring if @waiters > 0
+    end
+
+    # The result; raises the error if there is one, and Remora::Timeout when it is not there in time.
+    def result(timeout = nil)
+      Thread.handle_interrupt(Object => :never) { @node.wait(self, timeout) } unless @settled
+      if @message
+        kind, flags, body, refs, raws = @message
+        @message = nil
+        begin
+          @value = @node.decode(body, flags, refs, raws)
+          @error = Errors.revive(@value) if kind == ERROR
+        rescue Value => error
+          @error = error
+        end
+      end
+      raise @error if @error
+      @value
+    end
+    alias value result
+
+    def error(timeout = nil)
+      result(timeout)
+      nil
+    rescue Timeout
+      raise unless @settled
+      @error
+    rescue Exception => error
+      raise unless error.equal?(@error)
+      error
+    end
+
+    def done?
+      @settled ? true : false
+    end
+
+    def cancel
+      @node.give_up(self)
+    end
+  end
+
+  module_function
+
+  # Remora.start(proxy).method(...) gives a future.
+  def start(proxy)
+    Starter.new(far(proxy), {})
+  end
+
+  def options(proxy, timeout: nil, oneway: false)
+    Optioned.new(far(proxy), timeout: timeout, oneway: oneway)
+  end
+
+  def await_future(future, timeout = nil)
+    future.result(timeout)
+  end
+
+  def await_all(futures, timeout = nil)
+    late = timeout && clock + timeout
+    futures.map { |future| future.result(late && [late - clock, 0].max) }
+  end
+
+  def far(proxy)
+    return proxy if Proxy === proxy
+    raise ArgumentError, "an object of the other side is wanted, and not a #{proxy.class}"
+  end
+end
