@@ -63,7 +63,7 @@ class Lent:
 
 
 class Near:
-    def __init__(self, python=sys.executable, spin=0.0, modules=None, env=None, limit=20.0, greet=True, **hello):
+    def __init__(self, python=sys.executable, node="python", argv=None, spin=0.0, modules=None, env=None, limit=20.0, greet=True, **hello):
         self.limit = limit
         self.spin = spin
         self.modules = modules or {}  # name -> map
@@ -81,7 +81,10 @@ class Near:
         self.loose = False  # accept what only a recorded stream has lent
         self.bye = None
         self.ended = False
-        self.process = subprocess.Popen([python, "-c", STUB], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        # argv: the whole command line but for the stub.
+        self.language = node
+        boot, stub = (BOOT, STUB) if node == "python" else embed.node(node)
+        self.process = subprocess.Popen((argv or [python, "-c"]) + [stub], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, bufsize=0, env=env)
         self.w = self.process.stdin.fileno()
         self.r = self.process.stdout.fileno()
@@ -94,7 +97,7 @@ class Near:
             told = dict({"protocol": 1, "version": "0", "credit": 1 << 20, "language": "python 3", "heartbeat": 5000,
                          "dead_after": 30000, "name": "test", "warden": False, "max_message": 256 << 20, "codec": "json"},
                         **hello)
-            self.write(BOOT + frame(HELLO, json.dumps(told).encode()))
+            self.write(boot + frame(HELLO, json.dumps(told).encode()))
             self.until(lambda: self.hello)
 
     # -- wire
