@@ -47,7 +47,7 @@ sub none { return }
 sub joined { my ($self, $bytes, $more) = @_; $bytes . $more }
 sub upper { uc $_[1] }
 sub raw { "\xff\x00\x01" }
-sub numbers { my $n = 5; my $t = "$n"; my $u = "7"; my $sum = $u + 1; [$n, $t, $u, $sum, 10 / 4, 4 / 2, 1e3, 2**53] }
+sub numbers { my $n = 5; my $t = "$n"; my $u = "7"; my $sum = $u + 1; [$n, $t, $u, $sum, 10 / 4, 4 / 2, 1e3, 2**53, int(7 / 2) + 0] }
 sub truth { [1 == 1, 1 == 2, !!1, Remora::true(), Remora::false()] }
 sub inside { my $self = shift; my @list = (1, 2, 3); Remora::by_reference(\@list) }
 sub hash { Remora::by_reference({a => 1}) }
@@ -59,7 +59,7 @@ sub dies_in_sort { my @x = sort { die "in sort\n" } 2, 1; return }
 sub signals { my $n = 0; local $SIG{ALRM} = sub { $n++ }; alarm 1; sleep 5; $n }
 sub read_stdin { my $line = <STDIN>; $line }
 sub group { my $pid = fork; if (!$pid) { exec 'sleep', '1000' } $pid }
-sub lines { open my $fh, '<', __FILE__ or open $fh, '<', '/proc/self/status' or die; $fh }
+sub lines { open my $fh, '<', '/proc/self/status' or die; $fh }
 
 package App::Counter;
 sub next { $_[0]{step}->() }

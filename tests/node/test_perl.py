@@ -86,7 +86,7 @@ def test_hello_and_names(near):
     assert n.can("smoke::Account->new")("x", 1).balance() == 1
     made = n.can("smoke:Account")
     assert n.far_types[made.type] == ("class smoke::Account", ["call"]) and made("y", 2).balance() == 2
-    assert n.new("Math::BigInt", "12").bstr() == "12"
+    assert str(n.new("Math::BigInt", "12").bstr()) == "12"
     assert n.can("No::Such") is None and n.can("POSIX::no_such") is None and n.can("smoke:nothing") is None
     assert n.can("no_such:thing") is None and n.can("List::Util::sum")(1, 2, 3) == 6
     assert raised(n.new, "No::Such").type[0] == "remora.NotFound"
@@ -123,7 +123,8 @@ def test_values_cross_unchanged(near):
 
 
 def test_what_perl_makes(thing):
-    assert alike(thing.numbers(), [5, "5", "7", 8, 2.5, 2, 1000.0, 2 ** 53]) or alike(thing.numbers()[:6], [5, "5", "7", 8, 2.5, 2])
+    got = thing.numbers()  # a number that was shown is text before 5.36
+    assert got[0] in (5, "5") and alike(got[1:], ["5", "7", 8, 2.5, 2.0, 1000.0, 2.0 ** 53, 3]), got
     assert thing.truth() == [True, False, True, True, False] and all(type(v) is bool for v in thing.truth())
     assert thing.raw() == b"\xff\0\1" and thing.joined(b"\xfe", b"\xff") == b"\xfe\xff"
     assert thing.upper("é") == "É"
@@ -272,6 +273,7 @@ def test_modules(near):
                               ("Broken", "die", "Really/Missing.pm"), ("Faulty", "die", "/near/Faulty.pm line 2")]:
         e = raised(n.new, name)
         assert e.type[0] == error and text in str(e), name
+    assert n.can("Really::Missing") is None
     asked = len(n.asked)
     assert n.can("Really::Missing") is None and len(n.asked) == asked  # remembered
 

@@ -184,7 +184,7 @@ sub describe {
   }
   else {
     $info{type} = ['die'];
-    ($info{message} = $text) =~ s/ at \S.*? line \d+(?:, <[^>]*> (?:line|chunk) \d+)?\.?\n?\z//s;
+    ($info{message} = $text) =~ s/\A(.*) at \S[^\n]*? line \d+(?:, <[^>]*> (?:line|chunk) \d+)?\.?\n?\z/$1/s;
     $info{message} =~ s/\n\z//;
   }
   if (!$class || !$error->isa('Remora::Error')) {

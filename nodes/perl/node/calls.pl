@@ -31,7 +31,7 @@ sub run {
   CORE::exit(0) if $$ != $pid;  # a fork of user code that came back here
   return if $flags & ONEWAY;
   if ($done && !(%cancelled && $cancelled{$call})) {
-    my $text = @result == 1 && !ref $result[0] && (!defined $result[0] || length $result[0] < 1000) ? do {
+    my $text = @result == 1 && !ref $result[0] ? do {
       local ($tags, @raws) = (0);
       my $text = encode_scalar($result[0]);
       $tags ? undef : $text;
@@ -261,10 +261,11 @@ sub find {
     }
     return;
   }
-  my ($before) = $owner =~ /\A(.+)::\w+\z/;
-  for my $try (0, 1, 2) {
-    load_module($owner) or next if $try == 1;
-    defined $before && load_module($before) or next if $try == 2;
+  # What is there; then the module of that name, or the one before the last part: of a name in small letters first.
+  my ($before, $last) = $owner =~ /\A(.+)::(\w+)\z/;
+  my @modules = !defined $before ? $owner : defined $method || $class_first || $last =~ /\A[A-Z]/ ? ($owner, $before) : ($before, $owner);
+  for my $load (undef, @modules) {
+    next if defined $load && !load_module($load);
     my $found = named($owner, $method, $class_first);
     return $found if $found;
   }

@@ -260,12 +260,13 @@ sub guard_worker {
     my $got = waitpid $child, POSIX::WNOHANG() | POSIX::WUNTRACED() | $continued;
     $status = $?;
     if ($got > 0) {
-      if ($status == 0xFFFF || ($status & 0xFF) == 0x7F) {
-        $state = $status == 0xFFFF ? 'alive' : 'stopped';
-        $say->($state);
-        next;
-      }
-      last;
+      last if $status || !kill 0, $child;
+      # Perl's status of a process that was stopped or goes on is 0 too, but then it is still there.
+      my $was = $state;
+      $state = $was eq 'alive' ? 'stopped' : 'alive';
+      if (open my $stat, '<', "/proc/$child/stat") { $state = <$stat> =~ /\) [Tt] / ? 'stopped' : 'alive' }
+      $say->($state);
+      next;
     }
     my @polled = ($listening ? (fileno $ERR, 0) : (), $life ? (fileno $life, 0) : ());
     my $found = IO::Poll::_poll($beat * 1000, @polled);

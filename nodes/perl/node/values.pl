@@ -44,11 +44,12 @@ for (0 .. 31, 127) { $escape{chr $_} ||= sprintf '\u%04x', $_ }
 
 sub bad { die bless {message => "not a value: $_[0]"}, 'Remora::Value' }
 
-# The flags of perl's own scalar: 0x100 integer, 0x200 float, 0x400 string.
+# The flags of perl's own scalar: 0x100 integer, 0x200 float, 0x400 string. What is private (the text of a number that was
+# shown, since 5.36) counts for numbers only.
 sub flags_of {
   defined &B::svref_2object or XSLoader::load('B');
   my $flags = B::SV::FLAGS(B::svref_2object(\$_[0]));
-  return $flags & 0x700 | $flags >> 4 & 0x700;
+  return $flags & 0x700 | $flags >> 4 & 0x300;
 }
 
 # What a defined scalar was made as: 0 text, 1 number, 2 boolean.
@@ -63,7 +64,7 @@ sub made_as {
 sub same {
   my ($one, $other) = @_;
   return !defined $one && !defined $other if !defined $one || !defined $other;
-  return $one eq $other && (ref $one || ref $other || made_as($one) == made_as($other));
+  return (ref $one || ref $other || made_as($one) == made_as($other)) && $one eq $other;
 }
 
 # ---- in ---------------------------------------------------------------------------------------------------------------
@@ -123,7 +124,8 @@ sub decode_value {
     return \%map if $J =~ /\G\}/gc;
     while (1) {
       $J =~ /\G"((?:[^"\\\x00-\x1f]++|\\[^u\x00-\x1f]|\\u[0-9a-fA-F]{4})*+)"[ \t\r\n]*:[ \t\r\n]*/gc or bad('not JSON');
-      my $key = $1 =~ /[\\\x80-\xff]/ ? decode_text($1) : $1;
+      my $key = $1;
+      $key = decode_text($key) if $key =~ /[\\\x80-\xff]/;
       if ($J =~ /\G(-?(?:0|[1-9]\d{0,17}))(?=[,\}])/gc) { $map{$key} = $1 + 0 }
       elsif ($J =~ /\G"([^"\\\x00-\x1f\x80-\xff]*+)"/gc) { $map{$key} = $1 }
       else { $map{$key} = decode_value($depth + (!$J_plain && !$n && $key =~ /\A~[mt]\z/ ? 0 : 1)) }
@@ -148,7 +150,7 @@ sub decode_value {
 sub decode_tag {
   my ($tag, $value) = @_;
   if ($tag =~ /\A~[bsr]\z/) {
-    bad("bad index in $tag") if !defined $value || ref $value || $value !~ /\A\d+\z/ || made_as($value) != 1;
+    bad("bad index in $tag") if !defined $value || ref $value || made_as($value) != 1 || $value !~ /\A\d+\z/;
     my $table = $tag eq '~r' ? $J_refs : $J_raws;
     bad("an index in $tag that is not in its table") if !$table || $value >= @$table;
     return $table->[$value] if $tag eq '~r';
@@ -176,12 +178,12 @@ sub decode_tag {
 # An integer of any length from its decimal text.
 sub integer {
   my ($text) = @_;
-  my $number = $text + 0;
-  return $number if "$number" eq $text && flags_of($number) & 0x100;
+  my $shown = my $number = $text + 0;  # showing a number makes it look like text to an older perl
+  return $number if "$shown" eq $text && flags_of($number) & 0x100;
   (my $plain = $text) =~ s/\A(-?)0*(?=\d)/$1/;
   return $plain + 0 if length $plain < 19;
-  $number = $plain + 0;
-  return $number if "$number" eq $plain && $plain !~ /e/i;
+  $shown = $number = $plain + 0;
+  return $number if "$shown" eq $plain;
   require Math::BigInt;
   return Math::BigInt->new($plain);
 }
