@@ -69,6 +69,7 @@ class Near:
         """`node`: the far language; `argv`: its command line without the stub, `python -c` if there is none."""
         if node not in NODES_MADE:
             NODES_MADE[node] = embed.node(node)[:2]
+        self.language = node
         self.boot, stub = NODES_MADE[node]
         self.limit = limit
         self.spin = spin

@@ -1,0 +1,369 @@
+# Part of the node's one program. The process: its descriptors, signals, the loop, signs of life, the end; the start.
+
+# ---- user code's surroundings -----------------------------------------------------------------------------------------
+
+our (%spill, $bits, $guardian, $guard, $quiet, $loud);
+our $yield = $^O ne 'linux' ? undef : do {
+  require Config;
+  my ($machine) = $Config::Config{archname} =~ /\A(\w+?)(?:-|_thread|\z)/;
+  {x86_64 => 24, aarch64 => 124, riscv64 => 124, i386 => 158, i486 => 158, i586 => 158, i686 => 158, arm => 158, powerpc64le => 158,
+    ppc64le => 158, s390x => 158}->{$machine};
+};
+
+# `exit` in a call is an error of that call; in a fork of the node it is what it always is.
+*CORE::GLOBAL::exit = sub (;$) {
+  my $code = @_ ? $_[0] + 0 : 0;
+  CORE::exit($code) if $$ != $pid || $ending;
+  die Remora::Exit->new(message => "exit($code)", code => $code);
+};
+
+# A fork of the node must not keep the wire open, nor use it.
+*CORE::GLOBAL::fork = sub () {
+  my $child = CORE::fork();
+  if (defined $child && !$child) {
+    $closed = 'this process is a fork of the node';
+    close $_ for grep { defined } $R, $W, $ERR, $guardian, $guard, keys %spill ? map { $_->[0] } values %spill : ();
+    @SIG{qw(IO PROF)} = ('DEFAULT', 'DEFAULT');
+  }
+  return $child;
+};
+
+# Signals of ours do not end a sleep; the user's do.
+sub sleep_for {
+  my ($seconds) = @_;
+  my $start = clock();
+  while ((my $left = $start + $seconds - clock()) > 0) {
+    my $before = $signals;
+    my $found = select undef, undef, undef, $left;
+    last if $found < 0 && $signals == $before;
+  }
+  return clock() - $start;
+}
+*CORE::GLOBAL::sleep = sub (;$) { @_ ? int(0.5 + sleep_for(int $_[0])) : CORE::sleep() };
+*Time::HiRes::sleep = sub (;@) { sleep_for(@_ ? $_[0] : 9**9) };
+
+sub on_signal {
+  $signals++;
+  if ($busy || $$ != $pid) { $noted = 1; return }
+  attend();
+}
+
+# From a signal, while user code runs: reads what came, writes what it printed and a beat.
+sub attend {
+  local ($busy, $@, $!, $?, $_) = (1, $@, $!, $?);
+  my $ready = $bits;
+  if (select($ready, undef, undef, 0) > 0) {
+    end() if $guardian && vec $ready, fileno $guardian, 1;
+    read_wire() if vec $ready, fileno $R, 1;
+    $noted = 1;
+  }
+  do { flush() } while $noted;
+  beat();
+}
+
+# While user code runs, what arrives (and the end) is told by SIGIO.
+sub watch {
+  if ($_[0]) {
+    $watching = 1;
+    fcntl $R, 4, $loud;  # F_SETFL
+    my $ready = $bits;
+    attend() if select($ready, undef, undef, 0) > 0;
+  }
+  else {
+    $watching = 0;
+    fcntl $R, 4, $quiet;
+  }
+}
+
+# What was written to the descriptors 1 and 2, at most a MiB at a time.
+sub collect {
+  $noted = 0;
+  for (1 .. 16) {
+    my $ready = $bits;
+    vec($ready, fileno $R, 1) = 0;
+    select($ready, undef, undef, 0) > 0 or return;
+    my $got = 0;
+    for my $fd (keys %spill) {
+      next if !vec $ready, $fd, 1;
+      my $n = sysread $spill{$fd}[0], my $data, 65536;
+      if ($n) { push @printed, [$spill{$fd}[1], $data]; $got = 1 }
+    }
+    return if !$got;
+  }
+  $noted = 1;
+}
+
+# ---- the loop ---------------------------------------------------------------------------------------------------------
+
+# Runs calls: for ever, or until a future is settled or it is late.
+sub serve {
+  my ($until, $end) = @_;
+  my $was = $watching;
+  watch(0) if $was;
+  while (1) {
+    my $item;
+    if (!$until) { $item = @queue ? shift @queue : parse() }
+    elsif ($until->{settled}) { last }
+    elsif (@{$until->{calls}}) { $item = shift @{$until->{calls}} }
+    else {
+      $item = parse();
+      if ($item && $item->[3] != $until->{chain}) { route($item); next }
+    }
+    if (!$item) {
+      if (!$until) { next if @queue }
+      elsif ($until->{settled} || @{$until->{calls}}) { next }
+      elsif (defined $end && clock() >= $end) { last }
+      receive($end);
+      next;
+    }
+    my $key = "$item->[2] $item->[5]";
+    flush() if $out ne '' && !$fast{$key};
+    ($chain, $due) = @$item[3, 4];
+    run($item);
+    ($chain, $due) = (0, 0) if !$until;
+    if ($at < length $buf) {
+      # More is here already: answers are collected as long as calls are known to be quick.
+      my $now = clock();
+      if ($now - $last < 0.0002 && keys %fast < 1000) {
+        $fast{$key} = 1;
+        flush() if length $out > 4096;
+      }
+      else {
+        delete $fast{$key};
+        flush();
+      }
+      $last = $now;
+    }
+  }
+  watch(1) if $was;
+}
+
+# Waits for more to do, first with the processor in hand.
+sub receive {
+  my ($end) = @_;
+  $| = 1 if !$|;
+  flush() if $out ne '' || $noted || @dropped || @printed;
+  my ($ready, $found);
+  if ($yield && $misses < 4) {
+    my $late;
+    while (1) {
+      syscall $yield;
+      $found = select $ready = $bits, undef, undef, 0;
+      if ($found > 0) { $misses = 0; last }
+      my $now = clock();
+      if (!$late) { $late = $now + 5e-5 }
+      elsif ($now > $late) { $misses++; last }
+    }
+  }
+  if ($found <= 0) {
+    my $then = clock();
+    my $left = beat_in();
+    $left = $end - $then if defined $end && (!defined $left || $end - $then < $left);
+    $left = 0 if defined $left && $left < 0;
+    $found = select $ready = $bits, undef, undef, $left;
+    my $now = clock();
+    $misses = 0 if $now - $then < 1e-4;  # a spin would have found it
+    if ($found <= 0) { beat(); return }
+  }
+  if (vec $ready, fileno $R, 1) { read_wire() }
+  elsif ($guardian && vec $ready, fileno $guardian, 1) { end() }
+  else { collect() }
+}
+
+sub read_wire {
+  my $n;
+  if ($rest && $at >= length $buf) {
+    $n = sysread $R, $into->{data}, $rest, length $into->{data};
+    if ($n) { poured($n); syscall $yield if $yield }
+  }
+  else {
+    if ($at) {
+      $buf = $at < length $buf ? substr $buf, $at : '';
+      $at = 0;
+    }
+    $n = sysread $R, $buf, 65536, length $buf;
+  }
+  end() if !$n && (defined $n || $! != 4 && $! != 11);
+}
+
+# ---- signs of life, and the end ---------------------------------------------------------------------------------------
+
+sub beat_in {
+  return undef if !$heartbeat;
+  my $now = clock();
+  ($mark, $beat_at) = ($sent, $now + $heartbeat) if $mark != $sent;
+  return $beat_at > $now ? $beat_at - $now : 0;
+}
+
+sub beat { write_all(pack HEAD, 0, BEAT, 0, 0, 0, 0, 0, 0) if $heartbeat && $greeted && !beat_in() }
+
+# The process goes with its connection. User code gets a second for its exit handlers.
+sub end {
+  my ($code) = (@_, 0);
+  CORE::exit($code) if $ending++;
+  $closed = 'the connection has ended';
+  $SIG{ALRM} = sub { require POSIX; POSIX::_exit($code) };
+  alarm 1;
+  $busy = 1;
+  $SIG{IO} = $SIG{PROF} = 'IGNORE';
+  %objects = ();  # files that user code left to us are written out
+  CORE::exit($code);
+}
+
+# The node itself cannot go on: says why on all ways that there are, and ends.
+sub fatal {
+  my ($error) = @_;
+  my $text = error_text($error);
+  utf8::encode($text) if utf8::is_utf8($text);
+  $text = substr ref $error eq 'Remora::Node::Fault' ? $error->{message} : $text, 0, 60000;
+  syswrite $ERR, "$text\n" if ref $error ne 'Remora::Node::Fault';
+  local $SIG{ALRM} = sub { end(1) };
+  alarm 1;
+  syswrite $W, pack(HEAD, length $text, BYE, 0, 0, 0, 0, 0, 0) . $text;
+  end(1);
+}
+
+# Forks. The child goes on as the node and gets a pipe that ends with the parent, the warden.
+sub stand_under_warden {
+  pipe $guardian, $guard or fault("no pipe: $!");
+  pipe my $life, my $alive or fault("no pipe: $!");
+  my $child = CORE::fork();
+  defined $child or fault("no fork: $!");
+  if (!$child) {
+    $pid = $$;
+    setpgrp 0, 0;
+    close $guard;
+    close $life;
+    $guard = $alive;
+    return;
+  }
+  my $status = 1;
+  eval {
+    close $_ for $R, $W, $guardian, $alive, \*STDIN, \*STDOUT;
+    $status = guard_worker($child, $life);
+    1;
+  } or print STDERR $@;
+  require POSIX;
+  POSIX::_exit($status);
+}
+
+sub guard_worker {
+  my ($child, $life) = @_;
+  require POSIX;
+  require IO::Poll;
+  my $beat = $heartbeat || 5;
+  my $say = sub { syswrite $ERR, "\0remora $_[0]\n" };
+  $SIG{CHLD} = $SIG{INT} = sub { };
+  my ($state, $listening, $status) = ('alive', 1);
+  my $continued = eval { POSIX::WCONTINUED() } || ($^O eq 'linux' ? 8 : 0);
+  while (1) {
+    my $got = waitpid $child, POSIX::WNOHANG() | POSIX::WUNTRACED() | $continued;
+    $status = $?;
+    if ($got > 0) {
+      last if $status || !kill 0, $child;
+      # Perl's status of a process that was stopped or goes on is 0 too, but then it is still there.
+      my $was = $state;
+      $state = $was eq 'alive' ? 'stopped' : 'alive';
+      if (open my $stat, '<', "/proc/$child/stat") { $state = <$stat> =~ /\) [Tt] / ? 'stopped' : 'alive' }
+      $say->($state);
+      next;
+    }
+    my @polled = ($listening ? (fileno $ERR, 0) : (), $life ? (fileno $life, 0) : ());
+    my $found = IO::Poll::_poll($beat * 1000, @polled);
+    if (!$found) { kill KILL => $child if !$listening; $say->($state) if $listening }
+    while ($found > 0 && (my ($fd, $events) = splice @polled, 0, 2)) {
+      next if !$events;
+      if ($life && $fd == fileno $life) { close $life; undef $life; next }  # it ends: SIGCHLD follows
+      $listening = 0;  # nobody listens any more: the worker ought to notice the same
+      $beat = 2 if $beat > 2;
+    }
+  }
+  kill KILL => -$child;
+  if ($status & 127) {
+    $say->('signal ' . ($status & 127));
+    return 128 + ($status & 127);
+  }
+  $say->('exit ' . ($status >> 8));
+  return $status >> 8;
+}
+
+# ---- the start --------------------------------------------------------------------------------------------------------
+
+sub hello {
+  my ($hello) = @_;
+  fault('HELLO is no map') if ref $hello ne 'HASH';
+  $told = $hello;
+  fault("protocol 1 here, $told->{protocol} there") if !defined $told->{protocol} || $told->{protocol} != 1;
+  $credit = $told->{credit} if defined $told->{credit};
+  $heartbeat = ($told->{heartbeat} || 0) / 1000;
+  $most = $told->{max_message} if $told->{max_message};
+}
+
+sub host {
+  open my $from, '<', '/proc/sys/kernel/hostname' or return do { require POSIX; (POSIX::uname())[1] };
+  chomp(my $name = <$from>);
+  return $name;
+}
+
+sub begin {
+  fault('this perl has no 64-bit integers') if !eval { pack 'Q', 1 };
+  while (!$greeted) {
+    my $item = parse();
+    fault('HELLO must come first') if $item;
+    last if $greeted;
+    my $n = sysread $R, $buf, 65536, length $buf;
+    CORE::exit(0) if !$n && !(!defined $n && $! == 4);
+  }
+  stand_under_warden() if $told->{warden};
+  my $host = host();
+  $here = ($told->{name} || $host) . " pid $$";
+  my $user = $ENV{USER} || $ENV{LOGNAME} || getpwuid($<) || $<;
+  my $text = (encode({protocol => 1, version => $VERSION, credit => GRANT, language => sprintf('perl %vd', $^V), pid => $$,
+    host => $host, node => 'perl', user => "$user"}))[2];
+  write_all("\0REMORA\n" . pack(HEAD, length $text, HELLO, 0, 0, 0, 0, 0, 0) . $text);
+  open STDIN, '<', '/dev/null';
+  $bits = '';
+  # The numbers are those of Linux; elsewhere Fcntl knows.
+  my ($own, $async) = $^O eq 'linux' ? (8, 020000) : (eval { Fcntl::F_SETOWN() } || 6, eval { Fcntl::O_ASYNC() } || 0x40);
+  $SIG{IO} = $SIG{PROF} = \&on_signal;
+  for ([1, \*STDOUT], [2, \*STDERR]) {
+    my ($n, $handle) = @$_;
+    pipe my $from, my $to or fault("no pipe: $!");
+    open $handle, '>&', $to or fault("cannot move descriptor $n: $!");
+    $spill{fileno $from} = [$from, $n];
+    fcntl $from, $own, $$;
+    fcntl $from, 4, $async | 04000;
+    vec($bits, fileno $from, 1) = 1;
+    my $before = select $handle;
+    $| = 1;
+    select $before;
+  }
+  vec($bits, fileno $R, 1) = 1;
+  if ($guardian) {
+    vec($bits, fileno $guardian, 1) = 1;
+    fcntl $guardian, $own, $$;
+    fcntl $guardian, 4, $async;
+  }
+  fcntl $R, $own, $$;
+  $quiet = fcntl($R, 3, 0) + 0;
+  $loud = $quiet | $async;
+  # Ctrl-C at the near side's terminal is not for the node. Handlers, as its children get the defaults again.
+  $SIG{INT} = $SIG{PIPE} = sub { $signals++ };
+  $SIG{__DIE__} = \&on_die;
+  if ($heartbeat) {
+    my $tick = $heartbeat / 4 < 0.5 ? $heartbeat / 4 : 0.5;
+    Time::HiRes::setitimer(2, $tick, $tick);  # ITIMER_PROF
+  }
+  unshift @INC, sub { $_[1] eq 'Remora.pm' ? &serve_module : () };
+  push @INC, \&serve_module;
+}
+
+sub start {
+  open $R, '<&', \*STDIN or die;
+  open $W, '>&', \*STDOUT or die;
+  open $ERR, '>&', \*STDERR or die;
+  binmode $_ for $R, $W;
+  $0 = '-e';
+  eval { begin(); serve(); 1 } or fatal($@);
+}
+start();
