@@ -86,7 +86,6 @@
 /* Which connection an output came from, as a number to look up; holding a handle would keep the connection open. */
 static size_t conn_address(remora_conn *conn) { return (size_t)conn; }
 static int wait_closed(remora_conn *conn, int64_t ms) { return ruby_wait_closed(conn, ms); }
-static void shutdown_all(void) { ruby_shutdown(); }
 /* Watches a future for the interpreter's queue. */
 static int then_here(remora_future *future, void (*fn)(remora_future *future, void *userdata), void *userdata, void (*destroy)(void *userdata),
                      remora_error **err) {

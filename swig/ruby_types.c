@@ -3,11 +3,12 @@
 #include "ruby_values.h"
 
 #include <ruby/thread.h>
+#include <ruby/vm.h>
 #include <stdint.h>
 #include <string.h>
 #include <time.h>
 
-static ID id_proxy_class, id_call, id_to_s;
+static ID id_proxy_class, id_call;
 static VALUE proxy_base, call_class, future_class;
 
 /* --------------------------------------------------------------------------------------------------------------- waiting */
@@ -453,20 +454,14 @@ int ruby_wait_closed(remora_conn *conn, int64_t ms) {
   return c.rc;
 }
 
-static void *shutdown_asleep(void *unused) {
+/* Behind everything of the program's own, its at_exit blocks too (a test framework runs in one); no code of Ruby can run any more. */
+static void at_end(ruby_vm_t *vm) {
+  (void)vm;
   remora_shutdown();
-  return unused;
 }
-
-void ruby_shutdown(void) { rb_nogvl(shutdown_asleep, NULL, NULL, NULL, RB_NOGVL_INTR_FAIL); }
 
 static VALUE serve_one(VALUE module) {
   ruby_serve_one();
-  ruby_tidy();
-  return module;
-}
-
-static VALUE tidy(VALUE module) {
   ruby_tidy();
   return module;
 }
@@ -487,7 +482,6 @@ void ruby_types_init(VALUE module) {
   VALUE remora = rb_define_module("Remora");
   id_proxy_class = rb_intern("proxy_class");
   id_call = rb_intern("call");
-  id_to_s = rb_intern("to_s");
   ruby_values_init(rb_define_module_under(remora, "Internal"));
 
   proxy_base = rb_define_class_under(remora, "Proxy", rb_cBasicObject);
@@ -525,5 +519,5 @@ void ruby_types_init(VALUE module) {
   rb_define_module_function(module, "proxy?", is_proxy, 1);
   rb_define_module_function(module, "serve_one", serve_one, 0);
   rb_define_module_function(module, "use_dispatcher", use_dispatcher, 0);
-  rb_define_module_function(module, "tidy", tidy, 0);
+  ruby_vm_at_exit(at_end);
 }

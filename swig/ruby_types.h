@@ -17,7 +17,6 @@ remora_future *ruby_future_handle(VALUE future); /* borrowed; raises TypeError *
 
 /* Waits without the interpreter's lock. 0, or -1 when the time is up. Raises what interrupts it. */
 int ruby_wait_closed(remora_conn *conn, int64_t ms);
-void ruby_shutdown(void);
 
 /* Runs an event and answers it (ruby_events.c); steals it. Raises only what is meant for the thread: Interrupt, exit, a thread's end, break and throw. */
 void ruby_run_event(remora_event *event);

@@ -4,7 +4,8 @@
 #   unit     C unit tests, gcc (ctest)          clang    the same with clang, warnings are errors
 #   asan     C and Python under ASan and UBSan  tsan     the C tests with threads under TSan
 #   valgrind a C test under memcheck            python   the Python package over "-"
-#   node     the Python node under every Python carriers ssh, sudo, hops
+#   ruby     the Ruby package over "-"          node     every node under every version of its language
+#   matrix   every near with every far language carriers ssh, sudo, hops
 #   docs     examples and snippets              tree     formatting, sizes, installed tree
 #
 # A suite's output is shown when it fails. The last line says how many suites passed.
@@ -47,6 +48,7 @@ suite_valgrind() {
   done
 }
 suite_python() { pytest tests/python; }
+suite_ruby() { for t in tests/ruby/test_*.rb; do timeout 300 "${RUBY:-ruby}" -w "$t" || return 1; done; }
 suite_matrix() { pytest tests/matrix; }
 suite_node() { pytest tests/node; }
 suite_carriers() {
@@ -57,7 +59,7 @@ suite_carriers() {
 suite_docs() { BUILD=$BUILD PYTHON=$PYTHON bash examples/run_all.sh && pytest tests/docs; }
 suite_tree() { bash tests/tree.sh; }
 
-all="unit clang asan tsan valgrind python node carriers docs tree"
+all="unit clang asan tsan valgrind python ruby node carriers docs tree"
 for name in ${*:-$all}; do
   start=$SECONDS
   "suite_$name" >"$logs/$name.log" 2>&1 </dev/null

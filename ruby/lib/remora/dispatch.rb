@@ -2,7 +2,7 @@
 
 module Remora
   # The dispatcher: the thread that runs what no waiting thread has to run: callbacks, what far code prints, blocks of on_resolution. It
-  # starts with the first connection, and ends before the interpreter does.
+  # starts with the first connection.
   module Dispatch
     @lock = Mutex.new
 
@@ -11,29 +11,22 @@ module Remora
       def start
         return if @thread&.alive?
         @lock.synchronize do
-          return if @thread&.alive? || @stopping
+          return if @thread&.alive?
           Capi.use_dispatcher
           @thread = Thread.new { run }
           @thread.name = "remora"
         end
       end
 
-      def stop
-        @stopping = true
-        Capi.shutdown_all
-        @thread&.kill
-        @thread&.join(2.0) unless @thread == Thread.current
-      end
-
       private
 
       def run
         Thread.current.report_on_exception = false
-        until @stopping
+        while true # loop would end with a StopIteration
           begin
             Capi.serve_one
           rescue StandardError, ScriptError, SystemExit, SignalException => e
-            Internal.report(e) unless @stopping
+            Internal.report(e)
           end
         end
       end
@@ -54,6 +47,4 @@ module Remora
       end
     end
   end
-
-  at_exit { Dispatch.stop }
 end

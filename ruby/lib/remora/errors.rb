@@ -13,7 +13,7 @@ require "etc"
 #          ├─ Cancelled, ProtocolError, Overloaded, ForkedError, OutOfMemory, Interrupted, Denied
 #          ├─ ValueNotSendable    (also TypeError)
 #          ├─ InvalidArgument     (also ArgumentError)
-#          └─ NotFound            (also NameError)
+#          └─ NotFound
 #
 # Ruby's classes have one parent. What is "also" something is an instance of a class below that, and its own class here says so in ===, which is
 # what `rescue` asks, and in is_a?.
@@ -49,19 +49,28 @@ module Remora
       cls.attr_accessor(:stage)
     end
 
-    # A subclass of `parent` that is also the class `own` of Remora.
+    # A subclass of `parent` that is also the class `own` of Remora. It is called by the parent's name, and where Ruby does not ask (an uncaught
+    # exception), Remora::Remote::ArgumentError.
     def self.subclass(parent, own)
-      Class.new(parent) do
+      shown = own <= RemoteError ? parent.name : own.name
+      made = Class.new(parent) do
         include RemoteError::Details if own <= RemoteError
         include Kin
         define_method(:remora_class) { own }
-        shown = own <= RemoteError ? parent.name : own.name
-        define_singleton_method(:name) { shown }
-        define_singleton_method(:to_s) { shown }
-        define_singleton_method(:inspect) { shown }
       end
+      place, name = own <= RemoteError ? Remote : Kin, shown.delete_prefix("Remora::").gsub("::", "_")
+      place.send(:remove_const, name) if place.const_defined?(name, false)
+      place.const_set(name, made)
+      %i[name to_s inspect].each { |method| made.define_singleton_method(method) { shown } }
+      made
+    end
+
+    def inspect
+      "#<#{self.class.name}: #{message}>"
     end
   end
+
+  module Remote; end
 
   # The far code raised an exception.
   class RemoteError < Error
@@ -110,8 +119,7 @@ module Remora
                     .select { |cls| Class === cls && cls < Error }.to_h { |cls| [cls::CODE, cls] }.freeze
 
     # What a class is, apart from an Error; by name, for it may not be loaded.
-    ALSO = { "Timeout" => "Timeout::Error", "ValueNotSendable" => "TypeError", "InvalidArgument" => "ArgumentError",
-             "NotFound" => "NameError" }.freeze
+    ALSO = { "Timeout" => "Timeout::Error", "ValueNotSendable" => "TypeError", "InvalidArgument" => "ArgumentError" }.freeze
     # Raising one of these here would end a loop, a thread or the program.
     NEVER = %w[SystemExit Interrupt SignalException StopIteration NoMemoryError SystemStackError].freeze
     LIBRARY = File.expand_path("..", __dir__) + File::SEPARATOR
@@ -168,7 +176,10 @@ module Remora
       end
 
       def kin(parent, own)
-        @kin.clear if @kin.size >= 1000 # a far side that makes up names finds few that are loaded; a program may make classes all day
+        if @kin.size >= 1000 # a program may make classes all day
+          @kin.clear
+          [Kin, Remote].each { |place| place.constants.each { |name| place.send(:remove_const, name) } }
+        end
         @kin[[parent, own]] ||= Kin.subclass(parent, own)
       end
 
@@ -207,7 +218,9 @@ module Remora
 
       def far_lines(error)
         where = error.hops.first
-        error.traceback.to_s.lines.map(&:strip).reject(&:empty?).map { |line| where ? "(#{where}) #{line}" : line }
+        text = error.traceback.to_s.sub(": #{error.details["message"]} (#{error.type})", "") # Ruby says it in the first line
+        lines = text.lines.map { |line| line.strip.delete_prefix("from ") }.reject(&:empty?)
+        lines.map { |line| where ? "(#{where}) #{line}" : line }
       end
 
       def here

@@ -96,16 +96,18 @@ module Remora
       end
     end
 
-    # `with` in Python: enter { |value| ... } leaves it however the block ends.
+    # `with` in Python: enter { |value| ... } gives the block's value, or nil when the guard swallowed an error.
     module Guard
       def enter
         value = Capi.invoke(self, ":enter")
-        error = nil
-        yield value
-      rescue ::Exception => error
-        ::Kernel.raise unless Capi.invoke(self, ":exit", "#{error.class}: #{error.message}")
-      else
+        begin
+          result = yield value
+        rescue ::Exception => error
+          ::Kernel.raise unless Capi.invoke(self, ":exit", "#{error.class}: #{error.message}")
+          return nil
+        end
         Capi.invoke(self, ":exit", nil)
+        result
       end
     end
 
