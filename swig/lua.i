@@ -45,6 +45,13 @@
 %ignore remora_spin;
 %ignore remora_wait_for;
 %ignore remora_take;
+%ignore remora_ticket_conn;
+%ignore remora_ticket_proxy;
+%ignore remora_ticket_future;
+%ignore remora_ticket_is_for;
+%ignore remora_redeem_conn;
+%ignore remora_redeem_proxy;
+%ignore remora_redeem_future;
 %ignore remora_default_queue;
 %ignore remora_queue;
 %ignore remora_queue_new;

@@ -492,24 +492,28 @@ static int capi_handle_kind(lua_State *L) {
       lua_pushstring(L, names[kind]);
       return 1;
     }
-  if (lua_is_bytes(L, KEPT, 1)) {
-    lua_pushliteral(L, "bytes");
-    return 1;
-  }
+  size_t length;
+  if (lua_held_at(L, KEPT, KEPT_BYTES, 1, &length)) return lua_pushliteral(L, "bytes"), 1;
+  if (lua_held_at(L, KEPT, KEPT_TEXT, 1, &length)) return lua_pushliteral(L, "text"), 1;
   return 0;
 }
 
-/* bytes(string) -> the userdata; bytes_string(userdata) -> its content */
-static int capi_bytes(lua_State *L) {
+/* bytes(string), text(string) -> the userdata; held(userdata) -> its content, or nil */
+static int push_held(lua_State *L, int which) {
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
-  lua_push_bytes(L, KEPT, text, length);
+  lua_push_held(L, KEPT, which, text, length);
   return 1;
 }
+static int capi_bytes(lua_State *L) { return push_held(L, KEPT_BYTES); }
+static int capi_text(lua_State *L) { return push_held(L, KEPT_TEXT); }
 
-static int capi_bytes_string(lua_State *L) {
-  if (!lua_is_bytes(L, KEPT, 1)) return 0;
-  lua_pushlstring(L, (const char *)lua_touserdata(L, 1) + LUA_BYTES_HEAD, lua_rawlen(L, 1) - LUA_BYTES_HEAD);
+static int capi_held(lua_State *L) {
+  size_t length;
+  const char *data = lua_held_at(L, KEPT, KEPT_BYTES, 1, &length);
+  if (!data) data = lua_held_at(L, KEPT, KEPT_TEXT, 1, &length);
+  if (!data) return 0;
+  lua_pushlstring(L, data, length);
   return 1;
 }
 
@@ -566,7 +570,6 @@ static int capi_setup(lua_State *L) {
   side->null = seen[KEPT_NULL];
   side->list = seen[KEPT_LIST];
   side->map = seen[KEPT_MAP];
-  side->text = seen[KEPT_TEXT];
   side->big = seen[KEPT_BIG];
   side->ref = seen[KEPT_REF];
   side->kw = seen[KEPT_KW];
@@ -608,7 +611,8 @@ static const luaL_Reg functions[] = {
     {"what", capi_what},
     {"handle_kind", capi_handle_kind},
     {"bytes", capi_bytes},
-    {"bytes_string", capi_bytes_string},
+    {"text", capi_text},
+    {"held", capi_held},
     {"printable", capi_printable},
     {"now", capi_now},
     {"process", capi_process},

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define EXACT 9007199254740992.0 /* 2^53: from here on a double skips integers */
+#define HELD_HEAD sizeof(void *)
 #define LUA_TCDATA_JIT 10        /* LuaJIT's, in no header */
 
 /* ----------------------------------------------------------------------------------------------------------------- bench */
@@ -369,20 +370,13 @@ static int map_value(lua_conv *c, int index) {
   return 0;
 }
 
-/* The string that a mark holds at [1]. */
-static int mark_value(lua_conv *c, int index, int big) {
-  lua_State *L = c->L;
-  lua_rawgeti(L, index, 1);
-  int made;
-  if (lua_type(L, -1) != LUA_TSTRING) {
-    made = fail(c, REMORA_E_VALUE, "a broken %s", big ? "remora.big" : "remora.text");
-  } else if (big) {
-    remora_value *value = remora_bigint(lua_tostring(L, -1));
-    made = value ? own(c, value) : fail(c, REMORA_E_VALUE, "'%s' is no integer", lua_tostring(L, -1));
-  } else {
-    made = string_value(c, lua_gettop(L), STRINGS_TEXT);
-  }
-  lua_pop(L, 1);
+/* The digits that a remora.big holds at [1]. */
+static int big_value(lua_conv *c, int index) {
+  lua_rawgeti(c->L, index, 1);
+  const char *digits = lua_type(c->L, -1) == LUA_TSTRING ? lua_tostring(c->L, -1) : "";
+  remora_value *value = remora_bigint(digits);
+  int made = value ? own(c, value) : fail(c, REMORA_E_VALUE, "'%s' is no integer", digits);
+  lua_pop(c->L, 1);
   return made;
 }
 
@@ -395,8 +389,7 @@ static int table_value(lua_conv *c, int index) {
   if (lua_getmetatable(L, index)) {
     meta = lua_topointer(L, -1);
     lua_pop(L, 1);
-    if (meta == s->text) return mark_value(c, index, 0);
-    if (meta == s->big) return mark_value(c, index, 1);
+    if (meta == s->big) return big_value(c, index);
     if (meta == s->kw) return fail(c, REMORA_E_INVALID, "%s has to be the last argument of a call", "remora.kw");
     if (meta == s->ref) {
       lua_rawgeti(L, index, 1);
@@ -428,13 +421,24 @@ static int table_value(lua_conv *c, int index) {
   return made;
 }
 
-/* Bytes are a userdata of which we know by its metatable that it holds nothing else. */
-int lua_is_bytes(lua_State *L, int kept, int index) {
-  if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return 0;
-  lua_rawgeti(L, kept, KEPT_BYTES);
+/* The content; NULL when it is something else, by its metatable. */
+const char *lua_held_at(lua_State *L, int kept, int which, int index, size_t *length) {
+  if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return NULL;
+  lua_rawgeti(L, kept, which);
   int same = lua_rawequal(L, -1, -2);
   lua_pop(L, 2);
-  return same;
+  if (!same || lua_rawlen(L, index) < HELD_HEAD) return NULL;
+  *length = lua_rawlen(L, index) - HELD_HEAD;
+  return (const char *)lua_touserdata(L, index) + HELD_HEAD;
+}
+
+static int held_value(lua_conv *c, int index) {
+  size_t length;
+  const char *data = lua_held_at(c->L, c->kept, KEPT_BYTES, index, &length);
+  if (data) return own(c, remora_bytes(data, length));
+  if (!(data = lua_held_at(c->L, c->kept, KEPT_TEXT, index, &length))) return 1;
+  remora_value *value = remora_text(data, length);
+  return value ? own(c, value) : fail(c, REMORA_E_VALUE, "a string that is not %s cannot cross as text", "UTF-8");
 }
 
 int lua_to_value(lua_conv *c, int index) {
@@ -455,9 +459,8 @@ int lua_to_value(lua_conv *c, int index) {
     if (h) return own(c, remora_value_of_proxy(h->pointer));
     if (lua_handle_at(L, index, LUA_FUTURE) || lua_handle_at(L, index, LUA_CONN) || lua_handle_at(L, index, LUA_EVENT))
       return fail(c, REMORA_E_VALUE, "a %s cannot cross", "future or connection");
-    if (lua_is_bytes(L, c->kept, index))
-      return own(c, remora_bytes((char *)lua_touserdata(L, index) + LUA_BYTES_HEAD, lua_rawlen(L, index) - LUA_BYTES_HEAD));
-    return lua_object_value(c, index);
+    int held = held_value(c, index);
+    return held == 1 ? lua_object_value(c, index) : held;
   }
   case LUA_TCDATA_JIT:
     return cdata_value(c, index);
@@ -489,12 +492,12 @@ remora_value *lua_to_arguments(lua_conv *c, int first, int last) {
 
 /* ---------------------------------------------------------------------------------------------------------- value to Lua */
 
-static void push_mark(lua_conv *c, int which, const char *text, size_t length) {
+static void push_big(lua_conv *c, const char *digits, size_t length) {
   lua_State *L = c->L;
   lua_createtable(L, 1, 0);
-  lua_pushlstring(L, text, length);
+  lua_pushlstring(L, digits, length);
   lua_rawseti(L, -2, 1);
-  lua_rawgeti(L, c->kept, which);
+  lua_rawgeti(L, c->kept, KEPT_BIG);
   lua_setmetatable(L, -2);
 }
 
@@ -512,16 +515,16 @@ static void push_integer(lua_conv *c, int64_t number) {
   } else {
     char decimal[24];
     int n = snprintf(decimal, sizeof decimal, "%lld", (long long)number);
-    push_mark(c, KEPT_BIG, decimal, (size_t)n);
+    push_big(c, decimal, (size_t)n);
   }
 #endif
 }
 
-void lua_push_bytes(lua_State *L, int kept, const char *data, size_t length) {
-  char *at = lua_newuserdata(L, LUA_BYTES_HEAD + length);
-  memset(at, 0, LUA_BYTES_HEAD);
-  if (length) memcpy(at + LUA_BYTES_HEAD, data, length);
-  lua_rawgeti(L, kept, KEPT_BYTES);
+void lua_push_held(lua_State *L, int kept, int which, const char *data, size_t length) {
+  char *at = lua_newuserdata(L, HELD_HEAD + length);
+  memset(at, 0, HELD_HEAD);
+  if (length) memcpy(at + HELD_HEAD, data, length);
+  lua_rawgeti(L, kept, which);
   lua_setmetatable(L, -2);
 }
 
@@ -608,12 +611,12 @@ int lua_from_value(lua_conv *c, const remora_value *value) {
     return 0;
   case REMORA_BIGINT:
     text = remora_as_text(value, &length);
-    push_mark(c, KEPT_BIG, text, length);
+    push_big(c, text, length);
     return 0;
   case REMORA_TEXT:
     text = remora_as_text(value, &length);
     if (c->strings == STRINGS_BYTES)
-      push_mark(c, KEPT_TEXT, text, length);
+      lua_push_held(L, c->kept, KEPT_TEXT, text, length);
     else
       lua_pushlstring(L, text, length);
     return 0;
@@ -622,7 +625,7 @@ int lua_from_value(lua_conv *c, const remora_value *value) {
     if (c->strings == STRINGS_BYTES)
       lua_pushlstring(L, text, length);
     else
-      lua_push_bytes(L, c->kept, text, length);
+      lua_push_held(L, c->kept, KEPT_BYTES, text, length);
     return 0;
   case REMORA_LIST:
   case REMORA_TUPLE:

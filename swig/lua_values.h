@@ -43,7 +43,7 @@ typedef struct lua_side {
   lua_lent *spare; /* made before Lua allocates, so that nothing is without an owner */
   lua_lent *gone;  /* found by the running reap */
   int has_int64;   /* LuaJIT with ffi */
-  const void *null, *list, *map, *text, *big, *ref, *kw; /* identities of marks (lua/remora/marks.lua) */
+  const void *null, *list, *map, *big, *ref, *kw; /* identities of marks (lua/remora/marks.lua) */
   struct {
     const void *conn;
     lua_strings strings;
@@ -126,10 +126,9 @@ lua_handle *lua_handle_at(lua_State *L, int index, lua_kind kind);
 /* Raises an error of Lua's when it is none. */
 lua_handle *lua_handle_check(lua_State *L, int index, lua_kind kind);
 lua_handle *lua_handle_push(lua_State *L, int kept, lua_kind kind, int meta);
-/* remora.bytes: a userdata; its head is 0, so that no content can be taken for a handle. */
-#define LUA_BYTES_HEAD sizeof(void *)
-void lua_push_bytes(lua_State *L, int kept, const char *data, size_t length);
-int lua_is_bytes(lua_State *L, int kept, int index);
+/* remora.bytes and remora.text (which: KEPT_BYTES, KEPT_TEXT): a userdata; its head is 0, so that no content can be taken for a handle. */
+void lua_push_held(lua_State *L, int kept, int which, const char *data, size_t length);
+const char *lua_held_at(lua_State *L, int kept, int which, int index, size_t *length);
 void lua_push_proxy(lua_conv *c, remora_proxy *proxy); /* borrowed */
 
 /* lua_lent.c */

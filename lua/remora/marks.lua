@@ -43,36 +43,33 @@ end
 ---@return table
 function marks.map(t) return mark(t or {}, MAP, "map") end
 
-local content = capi.bytes_string
+local held, handle_kind = capi.held, capi.handle_kind
 
-BYTES.__tostring = content
-BYTES.__len = function(b) return #content(b) end
-BYTES.__eq = function(a, b) return content(a) == content(b) end
-BYTES.__concat = function(a, b) return (content(a) or a) .. (content(b) or b) end
-BYTES.__index = {}
-for name, method in pairs(string) do
-  BYTES.__index[name] = function(b, ...) return method(content(b) or b, ...) end
+local function like_a_string(meta)
+  meta.__tostring = held
+  meta.__len = function(v) return #held(v) end
+  meta.__eq = function(a, b) return handle_kind(a) == handle_kind(b) and held(a) == held(b) end
+  meta.__concat = function(a, b) return (held(a) or a) .. (held(b) or b) end
+  meta.__index = {}
+  for name, method in pairs(string) do
+    meta.__index[name] = function(v, ...) return method(held(v) or v, ...) end
+  end
 end
+like_a_string(BYTES)
+like_a_string(TEXT)
 
 ---Bytes, whatever is in the string. tostring gives it back; #, .., == and the methods of strings work.
 ---@param s string
 ---@return userdata
-marks.bytes = capi.bytes
+function marks.bytes(s) return capi.bytes(held(s) or s) end
 
-local function holding(meta)
-  meta.__tostring = function(v) return v[1] end
-  meta.__eq = function(a, b) return rawequal(getmetatable(a), getmetatable(b)) and a[1] == b[1] end
-end
-holding(TEXT)
-holding(BIG)
-
----Text, under every option `strings`.
+---The same for text, under every option `strings`.
 ---@param s string
----@return table
-function marks.text(s)
-  if type(s) ~= "string" then error("remora.text wants a string, not a " .. type(s), 2) end
-  return setmetatable({ s }, TEXT)
-end
+---@return userdata
+function marks.text(s) return capi.text(held(s) or s) end
+
+BIG.__tostring = function(v) return v[1] end
+BIG.__eq = function(a, b) return a[1] == b[1] end
 
 ---An integer of any size, in decimal digits (or an integral number). It cannot be calculated with.
 ---@param x string|number
@@ -100,9 +97,12 @@ end
 ---Keyword arguments: the last argument of a call. `f(1, remora.kw{ key = 2 })`
 ---@param t table
 ---@return table
-function marks.kw(t) return setmetatable(t, KW) end
+function marks.kw(t)
+  if type(t) ~= "table" or getmetatable(t) ~= nil then error("remora.kw wants a plain table", 2) end
+  return setmetatable(t, KW)
+end
 
-local kinds = { [LIST] = "list", [MAP] = "map", [TEXT] = "text", [BIG] = "big", [REF] = "ref" }
+local kinds = { [LIST] = "list", [MAP] = "map", [BIG] = "big", [REF] = "ref" }
 
 ---"null", "list", "map", "bytes", "text", "big", "ref", "proxy", "future", "connection", or nil.
 ---@param v any
