@@ -82,6 +82,16 @@ local remora = {
   is_error = errors.is_error,
 }
 
+---A number for a connection, a proxy or a future, which another language in this process redeems, once. Until then it keeps the thing alive.
+---@param thing remora.Connection|remora.Proxy|remora.Future
+---@return integer
+function remora.ticket(thing) return call.result(capi.ticket(thing)) end
+
+---The connection, proxy or future that another language wrote the ticket for.
+---@param number integer
+---@return any
+function remora.redeem(number) return call.result(capi.redeem(number)) end
+
 ---"null", "list", "map", "bytes", "text", "big", "ref", "proxy", "future", "connection", "error", or nil.
 ---@param v any
 ---@return string?

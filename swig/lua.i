@@ -56,6 +56,13 @@
 %ignore remora_queue;
 %ignore remora_queue_new;
 %ignore remora_queue_set_dispatcher;
+%ignore remora_ticket_conn;
+%ignore remora_ticket_proxy;
+%ignore remora_ticket_future;
+%ignore remora_ticket_is_for;
+%ignore remora_redeem_conn;
+%ignore remora_redeem_proxy;
+%ignore remora_redeem_future;
 %ignore remora_queue_fd;
 %ignore remora_queue_arm;
 %ignore remora_queue_reap;

@@ -408,6 +408,50 @@ static int capi_connection(lua_State *L) {
   return 2;
 }
 
+/* ticket(connection, proxy or future) -> DONE, number | FAILED, error */
+static int capi_ticket(lua_State *L) {
+  lua_handle *conn = lua_handle_at(L, 1, LUA_CONN), *proxy = lua_handle_at(L, 1, LUA_PROXY);
+  lua_handle *h = conn ? conn : proxy ? proxy : lua_handle_check(L, 1, LUA_FUTURE);
+  if (!h->pointer) return luaL_error(L, "this was given back already");
+  work w;
+  work_begin(&w, L, h->strings);
+  remora_error **err = &w.conv.bench->error;
+  uint64_t number = conn    ? remora_ticket_conn(h->pointer, err)
+                    : proxy ? remora_ticket_proxy(h->pointer, err)
+                            : remora_ticket_future(h->pointer, err);
+  if (!number) return work_failed(&w);
+  lua_pushinteger(L, (lua_Integer)number);
+  return work_end(&w, CALL_DONE, 1);
+}
+
+/* redeem(number) -> DONE, connection, proxy or future | FAILED, error */
+static int capi_redeem(lua_State *L) {
+  uint64_t number = (uint64_t)integer_at(L, 1);
+  remora_ticket_kind kind = remora_ticket_is_for(number);
+  work w;
+  work_begin(&w, L, STRINGS_AUTO);
+  remora_error **err = &w.conv.bench->error;
+  if (kind == REMORA_TICKET_PROXY) {
+    remora_proxy *proxy = remora_redeem_proxy(number, err);
+    if (!proxy) return work_failed(&w);
+    remora_value *value = remora_value_of_proxy(proxy); /* the bench owns it while Lua allocates */
+    (void)remora_proxy_unref(proxy);
+    if (!value) return work_failed(&w);
+    w.conv.bench->own[w.conv.bench->n++] = value;
+    if (lua_from_value(&w.conv, value) != 0) return work_failed(&w);
+  } else if (kind == REMORA_TICKET_FUTURE) {
+    w.conv.bench->future = remora_redeem_future(number, err);
+    if (!w.conv.bench->future) return work_failed(&w);
+    (void)push_future(&w);
+  } else {
+    lua_handle *h = lua_handle_push(L, KEPT, LUA_CONN, KEPT_CONN);
+    h->strings = STRINGS_AUTO;
+    h->pointer = remora_redeem_conn(number, err);
+    if (!h->pointer) return lua_settop(L, lua_gettop(L) - 1), work_failed(&w);
+  }
+  return work_end(&w, CALL_DONE, 1);
+}
+
 /* root(connection) -> DONE, proxy | FAILED, error */
 static int capi_root(lua_State *L) {
   lua_handle *conn = lua_handle_check(L, 1, LUA_CONN);
@@ -602,6 +646,8 @@ static const luaL_Reg functions[] = {
     {"arm", capi_arm},
     {"connect", capi_connect},
     {"connection", capi_connection},
+    {"ticket", capi_ticket},
+    {"redeem", capi_redeem},
     {"root", capi_root},
     {"root_of", capi_root_of},
     {"on_close", capi_on_close},

@@ -71,6 +71,9 @@ module Remora
     alias to_s inspect
 
     # @private
+    attr_reader :handle
+
+    # @private
     def root
       Capi.remora_conn_root(@handle)
     end
@@ -91,13 +94,20 @@ module Remora
           heartbeat: heartbeat == Connection::HEARTBEAT ? nil : ms(heartbeat),
           dead_after: dead_after == Connection::DEAD_AFTER ? nil : ms(dead_after),
           interpreter: interpreter && text_or_list(interpreter), env: env&.to_h { |key, value| [key.to_s, value.to_s] }, cwd: cwd && text(cwd),
-          modules: modules && module_list(modules), max_message: max_message, roots: (roots ? texts(roots) : []) + Names.roots,
+          modules: modules && module_list(modules), max_message: max_message, roots: module_roots(node.to_s, roots),
           language: "ruby #{RUBY_VERSION}", **argvs.compact.transform_values { |words| texts(words) }
         }
         where = given[:command] ? nil : plain_spec(spec)
         given[:hops], where = where, nil if Array === where
         Dispatch.start
         Capi.remora_connect_start(where, options(given))
+      end
+
+      # Folders by language: what is given (an array is for the far side's language), and Ruby's own.
+      def module_roots(node, given)
+        folders = given.nil? ? {} : given.respond_to?(:to_h) && !(Array === given) ? given.to_h : { node => given }
+        folders = folders.to_h { |language, list| [language.to_s, texts(list).map { |folder| File.expand_path(folder) }] }
+        folders.merge("ruby" => folders.fetch("ruby", []) + Names.roots)
       end
 
       # Text, or a list of hops: text or the argv of a command.
