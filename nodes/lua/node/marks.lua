@@ -42,16 +42,18 @@ local big_meta, make_big = holder("big", {})
 local list_meta = {__name = "remora.list"}
 local map_meta = {__name = "remora.map"}
 local ref_meta = {__name = "remora.ref"}
+local kw_meta = {__name = "remora.kw"}
 local null_meta = {__name = "remora.null", __tostring = function() return "null" end}
 
 marks.null = setmetatable({}, null_meta)
-marks.metatables = {bytes = bytes_meta, text = text_meta, big = big_meta, list = list_meta, map = map_meta, ref = ref_meta}
+marks.metatables = {bytes = bytes_meta, text = text_meta, big = big_meta, list = list_meta, map = map_meta, ref = ref_meta,
+  kw = kw_meta}
 
 local kinds = {[null_meta] = "null"}
 for name, meta in pairs(marks.metatables) do kinds[meta] = name end
 local raw_metatable = debug and debug.getmetatable or getmetatable
 
--- "null", "list", "map", "bytes", "text", "big", "ref", or nil.
+-- "null", "list", "map", "bytes", "text", "big", "ref", "kw", or nil.
 function marks.kind(value)
   local meta = raw_metatable(value)
   return meta and kinds[meta]
@@ -132,6 +134,11 @@ end
 
 function marks.map(it)
   return setmetatable(it or {}, map_meta)
+end
+
+-- Keyword arguments: the last argument of a call.
+function marks.kw(it)
+  return setmetatable(it, kw_meta)
 end
 
 -- Makes a plain table cross as a reference.

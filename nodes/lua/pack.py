@@ -1,0 +1,37 @@
+"""How the Lua node becomes the one program that is sent: its parts joined, without comments and leading blanks."""
+import os
+import re
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PARTS = ("wire", "values", "decode", "errors", "references", "calls", "frames", "output", "operations", "modules", "main")
+CLOSED = ("decode", "frames", "output", "operations", "modules", "main")  # nothing else needs their locals: Lua allows 200 in a chunk
+# Reads exactly as many bytes as the program has, and not one more where standard input is read without C's files afterwards.
+STUB = ('io.stdin:setvbuf(jit and "no" or "full",65536)local s=io.stdin:read(%d)if s and #s==%d then '
+        'assert((loadstring or load)(s,"=remora"))()end')
+SUFFIX = ".lua"  # of what lies in lib
+PACKAGE = "init"  # the name there of what stands for its folder
+SEPARATOR = "."
+
+
+def part(name):
+    with open(os.path.join(HERE, "node", name + ".lua"), encoding="utf-8") as f:
+        return f.read()
+
+
+def minify(source):
+    """The same program without comments and blanks around lines. No long strings and no `--` in text, except in quotes."""
+    out = []
+    for line in source.splitlines():
+        line = re.sub(r'''^((?:[^"'-]|-(?!-)|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*?)\s*--.*$''', r"\1", line).strip()
+        if line:
+            out.append(line)
+    return "\n".join(out) + "\n"
+
+
+def node():
+    """The program and the stub that starts it."""
+    source = "local marks=(function()\n%s\nend)()\n" % part("marks")
+    for name in PARTS:
+        source += "do\n%s\nend\n" % part(name) if name in CLOSED else part(name)
+    boot = minify(source).encode()
+    return boot, STUB % (len(boot), len(boot))
