@@ -164,6 +164,7 @@ end
 -- ---- calls of the other side
 
 local root, operations, items_of = {}, {} -- methods of object 0; what names with a colon do; operations.lua
+objects[0] = root
 
 local function invoke(item)
   local flags, name, target = item.flags, item.name, item.target
