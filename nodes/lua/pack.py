@@ -18,14 +18,29 @@ def part(name):
         return f.read()
 
 
+TOKEN = re.compile(r"""--[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\[\[.*?\]\]|[A-Za-z_]\w*|0x\w+|\d+(?:\.\d+)?(?:e[+-]?\d+)?"""
+                   r"""|\n|[^\S\n]+|\.\.\.|\.\.|.""", re.S)
+
+
 def minify(source):
-    """The same program without comments and blanks around lines. No long strings and no `--` in text, except in quotes."""
-    out = []
-    for line in source.splitlines():
-        line = re.sub(r'''^((?:[^"'-]|-(?!-)|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*?)\s*--.*$''', r"\1", line).strip()
-        if line:
-            out.append(line)
-    return "\n".join(out) + "\n"
+    """The same program without comments and blanks, line by line."""
+    out = [[]]
+    for token in TOKEN.findall(source):
+        if token == "\n":
+            out.append([])
+        elif not token.isspace() and token[:2] != "--":
+            last = out[-1][-1][-1:] if out[-1] else ""
+            wordy = token[0].isalnum() or token[0] == "_"
+            if wordy and (last.isalnum() or last == "_") or token[0] == "." and last.isdigit() or token == last == "-":
+                out[-1].append(" ")
+            out[-1].append(token)
+    return "\n".join("".join(line) for line in out if line) + "\n"
+
+
+def start():
+    """The shell program in front of the interpreter (nodes/embed.h)."""
+    with open(os.path.join(HERE, "start.sh"), encoding="utf-8") as f:
+        return "".join(line.strip() + "\n" for line in f if not line.lstrip().startswith("#"))
 
 
 def node():

@@ -9,7 +9,7 @@ local chain_now, due_now -- of the call that runs
 local next_call, fresh = 0, nil
 local running, cancelled = {}, {} -- calls
 local queue, first, last = {}, 1, 0 -- calls that wait; false where one was taken out
-local greeted, hello = false -- main.lua
+local greeted, hello, told = false, nil, nil -- main.lua; what HELLO said
 local step, enqueue -- frames.lua
 local push_output -- output.lua
 

@@ -172,8 +172,8 @@ function scan(s, at, depth)
     stop = last or stop
     _, last = find(s, "^[eE][+-]?%d+", stop + 1)
     stop = last or stop
-    local number = tonumber(sub(s, at, stop))
-    return integers and number + 0.0 or number, stop + 1
+    local number = tonumber(sub(s, at, stop)) -- with point or exponent: a float
+    return number, stop + 1
   end
   if find(s, "^-?0%d", at) then bad("a number that begins with 0") end
   return integer(sub(s, at, stop)), stop + 1

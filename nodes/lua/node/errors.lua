@@ -34,7 +34,7 @@ end
 local function clean(trace)
   local lines = {}
   for line in trace:gmatch("[^\n]+") do
-    if not find(line, "^%s*remora:") and not find(line, "remora:%d+: in main chunk") then lines[#lines + 1] = line end
+    if not find(line, "^%s*remora:") and not find(line, "tail calls?%.*%)") then lines[#lines + 1] = line end
   end
   while #lines > 1 and find(lines[#lines], "^%s*%[C%]") or #lines > 0 and find(lines[#lines], "^%s*%(command line%)") do
     lines[#lines] = nil
@@ -85,7 +85,7 @@ local function describe(e, trace)
   end
   if type(info.message) ~= "string" then info.message = text_of(e) end
   info.type = type(class) == "string" and {class, "lua error"} or {"lua error"}
-  if trace then info.traceback = text_of(e) .. clean(trace) end
+  if trace then info.traceback = text_of(e) .. "\n" .. clean(trace) end
   if not is_text(info.message) then info.message = gsub(info.message, "[\128-\255]", "?") end
   if info.traceback and not is_text(info.traceback) then info.traceback = gsub(info.traceback, "[\128-\255]", "?") end
   return info

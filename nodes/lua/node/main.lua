@@ -105,7 +105,8 @@ function beat_due()
 end
 
 function hello(payload)
-  local ok, told = pcall(decode, payload, true)
+  local ok, found = pcall(decode, payload, true)
+  told = found
   if not ok or type(told) ~= "table" then fault("a HELLO that makes no sense") end
   if told.protocol ~= 1 then fault(format("protocol 1 here, %s there", tostring(told.protocol))) end
   credit = tonumber(told.credit) or credit

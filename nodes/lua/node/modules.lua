@@ -19,7 +19,10 @@ searchers[#searchers + 1] = function(name)
   if kind == "module" or kind == "package" then
     local path = found.path or name
     local f, why = load(tostring(found.source), "@" .. path)
-    if not f then error(format("error loading module '%s' from the near side (%s) in %s:\n\t%s", name, path, jit and jit.version or _VERSION, why), 0) end
+    if not f then
+      error(format("error loading module '%s', which comes from the near side (%s), in %s here:\n\t%s", name,
+        tostring(told.language), jit and jit.version or _VERSION, why), 0)
+    end
     return f, path
   end
   if kind == "extension" then return "\n\tthe near side has only a compiled module '" .. tostring(found.path) .. "'" end

@@ -81,7 +81,11 @@ local function writer(n, name)
   return it
 end
 
-local user_in = file_like("stdin", {lines = function() return function() end end, close = function() return true end})
+local user_in = file_like("stdin", { -- empty
+  read = function(_, what) return type(what) == "string" and find(what, "^%*?a") and "" or nil end,
+  lines = function() return function() end end,
+  close = function() return true end,
+})
 local user_out, user_err = writer(1, "stdout"), writer(2, "stderr")
 local real = {}
 for name, f in pairs(io) do real[name] = f end

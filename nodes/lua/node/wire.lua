@@ -85,7 +85,6 @@ if ffi then
     long read(int, void *, size_t); long write(int, const void *, size_t); int dup2(int, int); int close(int);
     int fcntl(int, int, ...); int open(const char *, int, ...); int poll(remora_pollfd *, unsigned long, int);
     int sched_yield(void); int getpid(void); int clock_gettime(int, remora_timespec *);
-    void (*signal(int, void (*)(int)))(int);
   ]]
   local C = ffi.C
   local function apart(fd) return C.fcntl(fd, 1030, ffi.cast("int", 10)) end -- F_DUPFD_CLOEXEC of Linux
@@ -167,7 +166,6 @@ if ffi then
       n = tonumber(C.write(wfd, p, left))
     end
   end
-  C.signal(2, ffi.cast("void (*)(int)", 1)) -- SIGINT is ignored: Ctrl-C belongs to the near side
 else
   local input, output = io.stdin, io.stdout
   output:setvbuf("full", 65536)
