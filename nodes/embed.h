@@ -11,6 +11,7 @@ extern const struct remora_embedded_node {
     size_t size;
     const char *stub;
     const char *local_stub; /* for a child of this host: may use what the library's folder holds, its last argument; NULL: there is none */
+    const char *start; /* what `sh -c` runs to look for the interpreter, or to stand over it as warden; NULL: not needed */
 } remora_embedded_nodes[];
 
 /* Parts of the nodes that are loaded on demand, through the root's method `module`. Ends with a row of NULLs. */

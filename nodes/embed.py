@@ -4,7 +4,7 @@
     embed.py --out FILE.c        what embed.h declares
     embed.py --compiled FOLDER   what is compiled beforehand for interpreters of this host
 
-Every folder with a pack.py is the node of a language. That file has node(), which gives the program and its stub, and
+Every folder with a pack.py is the node of a language. That file has node(), which gives the program and its stub, perhaps start(), and
 says how files in the folder's lib/ are called: those are loaded on demand and embedded as text.
 """
 import argparse
@@ -78,9 +78,11 @@ def c_file():
     rows = []
     for language in languages():
         boot, stub, local = node(language)
+        start = getattr(pack(language), "start", lambda: None)()
         out.append("static " + c_bytes("boot_" + language, boot))
-        rows.append('  {"%s", boot_%s, sizeof boot_%s,\n    %s,\n    %s},\n' % (
-            language, language, language, c_string(stub), c_string(local) if local else "NULL"))
+        rows.append('  {"%s", boot_%s, sizeof boot_%s,\n    %s,\n    %s,\n    %s},\n' % (
+            language, language, language, c_string(stub), c_string(local) if local else "NULL",
+            c_string(start) if start else "NULL"))
     out += ["\nconst struct remora_embedded_node remora_embedded_nodes[] = {\n"] + rows + ["  {0}\n};\n",
             "\nconst struct remora_embedded_module remora_embedded_modules[] = {\n"]
     for language, name, package, source in modules():

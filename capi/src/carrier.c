@@ -6,6 +6,7 @@
 #include "native.h"
 #include "spec.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,21 @@ static void carrier_wrap_place(spec_words *words, const remora_options *opts) {
   *words = place;
 }
 
+/* The interpreter behind the shell program that looks for it or, with a heartbeat, stands over it. */
+static void carrier_wrap_start(spec_words *words, const struct remora_embedded_node *program, int64_t heartbeat) {
+  char *every = NULL;
+  spec_words start = {0};
+  if (asprintf(&every, "%" PRId64, heartbeat > 1000 ? heartbeat / 1000 : heartbeat > 0) < 0) every = NULL;
+  static const char *const shell[] = {"sh", "-c"};
+  for (size_t i = 0; i < sizeof shell / sizeof *shell; i++) spec_words_add(&start, shell[i]);
+  spec_words_add(&start, program->start);
+  spec_words_add(&start, "sh");
+  spec_words_take(&start, every);
+  spec_words_add(&start, program->stub);
+  spec_words_move(&start, words);
+  *words = start;
+}
+
 /* --------------------------------------------------------------------------------------------------------- the plan */
 
 /* Our environment with NAME=VALUE set. */
@@ -203,6 +219,7 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
     c->has_sudo |= chain->hops[i].type == CARRIER_SUDO;
   }
   c->local_child = count == 0;
+  c->own_group = strcmp(node->name, "lua") == 0;
   c->outermost = count ? hops[0]->type : CARRIER_CHILD;
 
   int rc = carrier_interpreter(&words, node, opts, err);
@@ -215,6 +232,8 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
     if (native && c->local_child && !opts->interpreter) { /* our own copy; there is nothing to send */
       spec_words_clear(&words);
       spec_words_add(&words, native_path());
+    } else if (program->start && words.count && (!c->local_child || strcmp(words.items[0], node->program) == 0)) {
+      carrier_wrap_start(&words, program, c->local_child ? 0 : opts->heartbeat);
     } else if (!native || !opts->interpreter) {
       for (const char *const *flag = node->flags; *flag; flag++) spec_words_add(&words, *flag);
       spec_words_add(&words, local ? program->local_stub : program->stub);

@@ -29,6 +29,7 @@ typedef enum carrier_type { CARRIER_CHILD, CARRIER_SSH, CARRIER_SUDO, CARRIER_CO
 typedef struct carrier {
   carrier_type outermost; /* what the program that is started here is */
   bool local_child;       /* the far process is our own child: pidfd and /proc tell about it */
+  bool own_group;         /* a local child that cannot ignore SIGINT: a stock Lua makes an error of it */
   bool has_ssh;           /* somewhere in the chain */
   bool has_sudo;
   bool asks; /* the far side may lack the node: it speaks first (native.h) */

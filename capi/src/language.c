@@ -27,7 +27,7 @@ static const char *const no_loads[] = {NULL};
 static const language languages[] = {
     {"python", "REMORA_PYTHON", "python3", flag_c, ".", python_files, "PYTHONPATH", python_loads, false, true},
     {"ruby", "REMORA_RUBY", "ruby", flag_ruby, "/", ruby_files, "RUBYLIB", ruby_loads, true, false},
-    {"lua", "REMORA_LUA", "lua5.4", flag_e, ".", lua_files, "LUA_PATH", lua_loads, true, false},
+    {"lua", "REMORA_LUA", "lua*", flag_e, ".", lua_files, "LUA_PATH", lua_loads, true, false},
     {"perl", "REMORA_PERL", "perl", flag_e, "::", perl_files, "PERL5LIB", perl_loads, false, false},
     {"c", NULL, "sh", flag_c, ".", c_files, "REMORA_C_PATH", no_loads, false, false},
 };

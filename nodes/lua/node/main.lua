@@ -1,0 +1,142 @@
+-- The package `remora` of far code; the start.
+
+local remora = {
+  VERSION = VERSION, null = null, list = marks.list, map = marks.map, bytes = marks.bytes, text = marks.text, big = marks.big,
+  ref = marks.ref, kw = marks.kw,
+}
+package.loaded.remora = remora
+
+function remora.kind(value)
+  if records[value] then return "proxy" end
+  local meta = raw_metatable(value)
+  return meta == error_meta and "error" or meta == future_meta and "future" or marks.kind(value)
+end
+
+local function id_of(it)
+  local record = records[it]
+  return record and record.id or error("not an object of the near side", 3)
+end
+
+local function far(word) -- the operation, on an object of either side
+  local here_too = operations[word]
+  return function(it, ...)
+    if records[it] then return call_near(records[it].id, word, nil, ...) end
+    return here_too(it, ...)
+  end
+end
+
+remora.len, remora.item, remora.setitem, remora.delitem = far ":len", far ":item", far ":setitem", far ":delitem"
+remora.contains, remora.get, remora.set, remora.str = far ":contains", far ":get", far ":set", far ":str"
+
+-- Items of an object of the near side, fetched one, two, four and so on at a time.
+function remora.iter(it)
+  if not records[it] then return items_of(it) end
+  if not records[it].words.next then it = call_near(id_of(it), ":iter") end
+  local items, at, done, size = {}, 1, false, 1
+  return function()
+    while items[at] == nil do
+      if done then return nil end
+      local got = call_near(records[it].id, ":next", nil, size)
+      done, items, at = got[1], got[2], 1
+      size = math.min(size * 2, 1024)
+    end
+    at = at + 1
+    return items[at - 1]
+  end
+end
+
+-- start(object):method(...) and start(f)(...) give a future.
+local function starter(it, timeout, oneway)
+  local id = id_of(it)
+  return setmetatable({}, {
+    __index = function(self, name)
+      return function(first_value, ...)
+        if rawequal(first_value, self) then return start_call(id, name, timeout, ...) end
+        return start_call(id, name, timeout, first_value, ...)
+      end
+    end,
+    __call = function(_, ...) return start_call(id, "", timeout, ...) end,
+  })
+end
+
+function remora.start(it, options)
+  return starter(it, options and options.timeout)
+end
+
+function remora.await_future(future, timeout)
+  return future:result(timeout)
+end
+
+function remora.await_all(futures, timeout)
+  local results = {}
+  for i, future in ipairs(futures) do
+    local value = future:result(timeout)
+    if value == nil then value = null end
+    results[i] = value
+  end
+  return results
+end
+
+-- A class of errors: calling it makes one; remora.is_error(e, "ValueError").
+for _, name in ipairs {"Timeout", "Cancelled", "NotFound", "Denied", "Value", "Limit", "ConnectionLost", "ProtocolError"} do
+  remora[name] = function(message)
+    local e = make_error(name, tostring(message))
+    e.own = nil
+    return e
+  end
+end
+
+function remora.is_error(e, name)
+  return raw_metatable(e) == error_meta and (name == nil or e:is(name))
+end
+
+-- ---- the start
+
+local heartbeat = 0 -- seconds
+
+function beat_due()
+  if heartbeat == 0 then return -1 end
+  local now = clock()
+  if now - last_write >= heartbeat then
+    write(frame(BEAT, ""))
+    last_write = now
+  end
+  return floor((last_write + heartbeat - now) * 1000) + 1
+end
+
+function hello(payload)
+  local ok, found = pcall(decode, payload, true)
+  told = found
+  if not ok or type(told) ~= "table" then fault("a HELLO that makes no sense") end
+  if told.protocol ~= 1 then fault(format("protocol 1 here, %s there", tostring(told.protocol))) end
+  credit = tonumber(told.credit) or credit
+  most = tonumber(told.max_message) or most
+  heartbeat = ffi and (tonumber(told.heartbeat) or 0) / 1000 or 0
+  if type(told.name) == "string" then here = told.name .. " " .. here end
+  local version = jit and "5.1 (" .. jit.version .. ")" or _VERSION:match("[%d.]+")
+  local text = value_text({protocol = 1, version = VERSION, credit = GRANT, language = "lua " .. version, pid = pid, host = host,
+    user = user, node = "lua"}, 1)
+  write("\0REMORA\n" .. frame(HELLO, text))
+end
+
+local function begin()
+  local random, seed = io.open("/dev/urandom", "rb"), nil
+  if random then
+    random:setvbuf("no")
+    seed = random:read(3)
+    random:close()
+  end
+  local a, b, c = byte(seed or u32(os.time() + pid), 1, 3)
+  fresh = (a + b * 256 + c % 16 * 65536) * 4294967296 -- 20 random bits, 32 that count
+  while not greeted do step() end
+  serve()
+end
+
+local _, failure = xpcall(begin, function(e)
+  if type(e) == "table" and e.fault then return e.fault end
+  return debug.traceback(tostring(e), 2)
+end)
+send_frame(frame(BYE, sub(gsub(tostring(failure), "[\128-\255]", "?"), 1, 60000)))
+pcall(flush)
+errors:write(tostring(failure), "\n")
+finish(1)

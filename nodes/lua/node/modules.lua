@@ -1,0 +1,103 @@
+-- Modules of the near side, and what a name of section 5.2 stands for.
+
+local answers = {} -- module -> what the near side said; false if it has none
+
+local function near_source(name)
+  local found = answers[name]
+  if found == nil then
+    found = call_near(0, "module", nil, "lua", name) or false
+    answers[name] = found
+  end
+  return found
+end
+
+local searchers = package.searchers or package.loaders
+searchers[#searchers + 1] = function(name)
+  if name == "remora" or find(name, "^remora%.") then return "\n\tno part of the node '" .. name .. "'" end
+  local found = near_source(name)
+  local kind = found and found.kind
+  if kind == "module" or kind == "package" then
+    local path = found.path or name
+    local f, why = load(tostring(found.source), "@" .. path)
+    if not f then
+      error(format("error loading module '%s', which comes from the near side (%s), in %s here:\n\t%s", name,
+        tostring(told.language), jit and jit.version or _VERSION, why), 0)
+    end
+    return f, path
+  end
+  if kind == "extension" then return "\n\tthe near side has only a compiled module '" .. tostring(found.path) .. "'" end
+  if kind == "denied" then return "\n\tfrom the near side: " .. tostring(found.reason) end
+  return "\n\tno module '" .. name .. "' on the near side"
+end
+
+-- Loads a module; false and why if there is none of that name.
+local function loaded(name)
+  local ok, result = pcall(require, name)
+  if ok then return true, result end
+  if type(result) == "string" and sub(result, 1, #name + 20) == "module '" .. name .. "' not found:" then
+    local found = answers[name]
+    local reason = found and (found.reason or found.kind == "extension" and "the near side has only a compiled module " .. tostring(found.path))
+    return false, reason
+  end
+  error(result, 0)
+end
+
+local function member(value, path)
+  for part in path:gmatch("[^.]+") do
+    if type(value) ~= "table" and type(value) ~= "userdata" then return nil end
+    value = value[part]
+    if value == nil then return nil end
+  end
+  return value
+end
+
+-- What a name stands for; nil, and perhaps why, if there is no such thing.
+local function lookup(name)
+  if type(name) ~= "string" then err("Value", "a name has to be text") end
+  local module, path = name:match("^([^:]*):(.*)$")
+  if module then
+    if module == "" then return member(_G, path) end
+    local there, result = loaded(module)
+    if not there then return nil, result end
+    if type(result) ~= "table" then return member(_G, path) end -- a module in the old style
+    return member(result, path)
+  end
+  local value = member(_G, name)
+  if value ~= nil then return value end
+  module = name
+  local why
+  while true do
+    module, path = module:match("^(.*)%.([^.]*)$")
+    if not module then return nil, why end
+    path = sub(name, #module + 2)
+    local there, result = loaded(module)
+    if there then
+      if type(result) ~= "table" then return member(_G, path) end
+      return member(result, path)
+    end
+    why = why or result
+  end
+end
+
+local function callable(value)
+  return type(value) == "function" or (type(value) == "table" or type(value) == "userdata") and has(raw_metatable(value), "__call")
+end
+
+function root.new(name, ...)
+  local found, why = lookup(name)
+  if found == nil then err("NotFound", why and format("%s: %s", name, why) or "no class " .. tostring(name)) end
+  local make = type(found) == "table" and found.new or found
+  if not callable(make) then err("NotFound", name .. " has no function `new` and cannot be called") end
+  local made = make(...)
+  local kind = type(made)
+  if kind == "nil" or kind == "string" or kind == "number" or kind == "boolean" then
+    err("Value", format("%s made no object, but %s", name, kind))
+  end
+  return marks.ref(made)
+end
+
+function root.can(name)
+  local found, why = lookup(name)
+  if why then err("NotFound", format("%s: %s", name, why)) end
+  if callable(found) or type(found) == "table" and callable(found.new) then return marks.ref(found) end
+end
