@@ -22,6 +22,12 @@ def strip(source):
     return "\n".join(lines) + "\n"
 
 
+def postpone(source):
+    """Puts functions that are marked `# later` into strings."""
+    pattern = re.compile(r"^sub (\w+) \{(?:.*\}  # later$|  # later\n(?:.*\n)*?\}$)", re.M)
+    return pattern.sub(lambda found: "$later{%s} = <<'~~~';\n%s\n~~~" % (found.group(1), found.group(0)), source)
+
+
 def source():
     parts = []
     for part in PARTS:
@@ -32,5 +38,5 @@ def source():
 
 def node():
     """The program and the stub that starts it."""
-    boot = strip(source()).encode("ascii")
+    boot = strip(postpone(source())).encode("ascii")
     return boot, STUB % (len(boot), len(boot))

@@ -98,6 +98,19 @@ our $last = 0;
 our $here = "pid $$";
 our %sources;                 # what the near side has answered to `module`
 
+# What is marked `later` travels as text, compiled when it is first called: start-up is mostly compiling.
+our (%later, $AUTOLOAD);
+sub AUTOLOAD {
+  my $name = $AUTOLOAD;
+  my $source = delete $later{substr $name, rindex($name, ':') + 1} or die "there is no function $name\n";
+  {
+    local ($@, $SIG{__DIE__});
+    eval "package Remora::Node; no warnings; $source; 1" or die "in $name: $@";
+  }
+  no strict 'refs';
+  goto &$name;
+}
+
 sub clock () { Time::HiRes::clock_gettime(1) }
 
 # ---- errors -----------------------------------------------------------------------------------------------------------
@@ -138,7 +151,7 @@ sub on_die {
   ($died, @trail) = ($error, @frames);
 }
 
-sub backtrace {
+sub backtrace {  # later
   my ($error, $text) = @_;
   my $known = defined $died && (ref $error ? ref $died && refaddr($died) == refaddr($error) : !ref $died && $died eq $error);
   my @lines;
@@ -149,7 +162,7 @@ sub backtrace {
   return join '', "$text\n", @lines;
 }
 
-sub error_text {
+sub error_text {  # later
   my ($error) = @_;
   my $text = eval {
     !ref $error || overload::Method($error, '""') ? "$error"
@@ -160,16 +173,16 @@ sub error_text {
 }
 
 # The linear order of a class and its bases.
-sub ancestry {
+sub ancestry {  # later
   my ($class, $seen) = (@_, {});
   no strict 'refs';
   return $seen->{$class}++ ? () : ($class, map { ancestry($_, $seen) } @{"${class}::ISA"});
 }
 
-sub class_name { my ($name) = @_; $name =~ s/\ARemora::(?=\w+\z)/remora./; return $name }
+sub class_name { my ($name) = @_; $name =~ s/\ARemora::(?=\w+\z)/remora./; return $name }  # later
 
 # The value of an ERROR frame.
-sub describe {
+sub describe {  # later
   my ($error, $depth) = (@_, 0);
   my $class = blessed($error);
   my $info;
@@ -210,7 +223,7 @@ sub describe {
 }
 
 # The exception to raise for an ERROR: of the class it had, as far as that is loaded already.
-sub revive {
+sub revive {  # later
   my ($info) = @_;
   $info = {message => "$info"} if ref $info ne 'HASH';
   my @type = ref $info->{type} eq 'ARRAY' ? grep { defined && !ref } @{$info->{type}} : ();

@@ -65,7 +65,7 @@ sub root_call {
 }
 
 # Methods of what has no class: those that perl gives file handles; a hash's and an array's are operations.
-sub plain_method {
+sub plain_method {  # later
   my ($target, $name, $args) = @_;
   if (reftype($target) eq 'GLOB' || reftype($target) eq 'IO') {
     require IO::File;
@@ -125,19 +125,19 @@ sub words_of {
 # ---- operations -------------------------------------------------------------------------------------------------------
 
 # The array or hash that an object is, or shows itself as.
-sub container {
+sub container {  # later
   my ($target) = @_;
   my $class = blessed($target) or return reftype($target) =~ /\A(?:ARRAY|HASH)\z/ ? $target : no_operation($target);
   return \@$target if overload::Method($class, '@{}');
   return \%$target if overload::Method($class, '%{}');
   no_operation($target);
 }
-sub no_operation { Remora::NotFound->throw('an object of ' . kind_of($_[0]) . ' is no container') }
+sub no_operation { Remora::NotFound->throw('an object of ' . kind_of($_[0]) . ' is no container') }  # later
 
 our %compare = (':lt' => sub { $_[0] < $_[1] }, ':le' => sub { $_[0] <= $_[1] }, ':gt' => sub { $_[0] > $_[1] }, ':ge' => sub { $_[0] >= $_[1] });
 our %compare_text = (':lt' => sub { $_[0] lt $_[1] }, ':le' => sub { $_[0] le $_[1] }, ':gt' => sub { $_[0] gt $_[1] }, ':ge' => sub { $_[0] ge $_[1] });
 
-sub operation {
+sub operation {  # later
   my ($name, $target, $id, $args) = @_;
   my ($key, $value) = @$args;
   local $busy = 0;
@@ -175,7 +175,7 @@ sub operation {
 }
 
 # `:get` is the accessor method where there is one, else the slot of the hash that the object is.
-sub attribute {
+sub attribute {  # later
   my ($how, $target, $name, @value) = @_;
   if (is_proxy($target)) { return call_out($target, $how, [$name, @value]) }
   my $class = blessed($target);
@@ -196,7 +196,7 @@ sub attribute {
   die "an object of " . kind_of($target) . " has no attribute $name\n";
 }
 
-sub iterator {
+sub iterator {  # later
   my ($target) = @_;
   my $class = blessed($target);
   return $target if $class ? $target->can('next') || overload::Method($class, '<>') || $target->isa('IO::Handle') : reftype($target) =~ /\A(?:GLOB|IO)\z/;
@@ -209,7 +209,7 @@ sub iterator {
 
 # `:next`: as many items as are made in about 5 ms; an error behind some items waits for its turn. An object's `next` ends
 # with undef.
-sub advance {
+sub advance {  # later
   my ($id, $target, $most) = @_;
   if (my $kept = delete $kept{$id}) { die $kept->[0] }
   my $class = blessed($target);
@@ -286,7 +286,7 @@ sub named {
   return defined $method ? undef : $code;
 }
 
-sub module_source {
+sub module_source {  # later
   my ($name) = @_;
   $sources{$name} = call_out(0, 'module', ['perl', $name]) if !exists $sources{$name};
   return $sources{$name};

@@ -29,7 +29,7 @@ our $yield = $^O ne 'linux' ? undef : do {
 };
 
 # Signals of ours do not end a sleep; the user's do.
-sub sleep_for {
+sub sleep_for {  # later
   my ($seconds) = @_;
   my $start = clock();
   while ((my $left = $start + $seconds - clock()) > 0) {
@@ -49,7 +49,7 @@ sub on_signal {
 }
 
 # From a signal, while user code runs: reads what came, writes what it printed and a beat.
-sub attend {
+sub attend {  # later
   local ($busy, $@, $!, $?, $_) = (1, $@, $!, $?);
   my $ready = $bits;
   if (select($ready, undef, undef, 0) > 0) {
@@ -76,7 +76,7 @@ sub watch {
 }
 
 # What was written to the descriptors 1 and 2, at most a MiB at a time.
-sub collect {
+sub collect {  # later
   $noted = 0;
   for (1 .. 16) {
     my $ready = $bits;
@@ -198,7 +198,7 @@ sub beat_in {
 sub beat { write_all(pack HEAD, 0, BEAT, 0, 0, 0, 0, 0, 0) if $heartbeat && $greeted && !beat_in() }
 
 # The process goes with its connection. User code gets a second for its exit handlers.
-sub end {
+sub end {  # later
   my ($code) = (@_, 0);
   CORE::exit($code) if $ending++;
   $closed = 'the connection has ended';
@@ -211,7 +211,7 @@ sub end {
 }
 
 # The node itself cannot go on: says why on all ways that there are, and ends.
-sub fatal {
+sub fatal {  # later
   my ($error) = @_;
   my $text = error_text($error);
   utf8::encode($text) if utf8::is_utf8($text);
@@ -224,7 +224,7 @@ sub fatal {
 }
 
 # Forks. The child goes on as the node and gets a pipe that ends with the parent, the warden.
-sub stand_under_warden {
+sub stand_under_warden {  # later
   pipe $guardian, $guard or fault("no pipe: $!");
   pipe my $life, my $alive or fault("no pipe: $!");
   my $child = CORE::fork();
@@ -247,7 +247,7 @@ sub stand_under_warden {
   POSIX::_exit($status);
 }
 
-sub guard_worker {
+sub guard_worker {  # later
   my ($child, $life) = @_;
   require POSIX;
   require IO::Poll;
@@ -299,7 +299,7 @@ sub hello {
   $most = $told->{max_message} if $told->{max_message};
 }
 
-sub host {
+sub host {  # later
   open my $from, '<', '/proc/sys/kernel/hostname' or return do { require POSIX; (POSIX::uname())[1] };
   chomp(my $name = <$from>);
   return $name;

@@ -27,9 +27,9 @@
 }
 
 sub is_proxy { my $class = blessed($_[0]); $class && $class->isa('Remora::Proxy') }
-sub proxy_text { my ($proxy) = @_; no strict 'refs'; sprintf 'remora proxy of %s #%d', ${ref($proxy) . '::NAME'} || 'object', $$proxy }
+sub proxy_text { my ($proxy) = @_; no strict 'refs'; sprintf 'remora proxy of %s #%d', ${ref($proxy) . '::NAME'} || 'object', $$proxy }  # later
 
-sub proxy_class {
+sub proxy_class {  # later
   my ($number, $text) = @_;
   my ($name, $words) = split /\n/, $text, 2;
   my %can = map { $_ => 1 } split ' ', defined $words ? $words : '';
@@ -55,7 +55,7 @@ sub proxy_class {
 
 # Iteration fetches more with each round: one, two, four items and so on. State by the proxy's number, gone at the end.
 our %rounds;
-sub next_item {
+sub next_item {  # later
   my ($proxy) = @_;
   no strict 'refs';
   my $round = $rounds{$$proxy} ||= {
@@ -69,7 +69,7 @@ sub next_item {
   return shift @{$round->{items}};
 }
 
-sub items {
+sub items {  # later
   my ($proxy) = @_;
   no strict 'refs';
   my $source = ${ref($proxy) . '::CAN'}{next} ? $proxy : call_out($proxy, ':iter', []);
@@ -99,7 +99,7 @@ sub items {
 
 # ---- calls out --------------------------------------------------------------------------------------------------------
 
-sub start_call {
+sub start_call {  # later
   my ($id, $name, $args, $timeout, $oneway) = @_;
   Remora::ConnectionLost->throw($closed) if $closed;
   Remora::ConnectionLost->throw('this process is a fork of the node') if $$ != $pid;
@@ -123,7 +123,7 @@ sub start_call {
   return $future;
 }
 
-sub call_out {
+sub call_out {  # later
   my ($proxy, $name, $args, $timeout) = @_;
   local $busy = 1;
   my $future = start_call(ref $proxy ? $$proxy : $proxy, $name, $args, $timeout);
@@ -135,7 +135,7 @@ sub call_out {
   return $value;
 }
 
-sub cancel_out {
+sub cancel_out {  # later
   my ($future) = @_;
   delete $pending{$future->{id}} or return 0;
   local $busy = 1;
@@ -146,7 +146,7 @@ sub cancel_out {
 }
 
 # Waits for a future; runs calls of its chain meanwhile.
-sub wait_for {
+sub wait_for {  # later
   my ($future, $timeout) = @_;
   local ($busy, $chain, $due, $@) = (1, $chain, $due);
   push @waits, $future;
@@ -157,7 +157,7 @@ sub wait_for {
   route($_) for splice @{$future->{calls}};
 }
 
-sub result {
+sub result {  # later
   my ($future, $timeout) = @_;
   local $busy = 1;
   wait_for($future, $timeout) if !$future->{settled};

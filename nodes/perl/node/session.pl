@@ -88,7 +88,7 @@ sub frame {
 }
 
 # n bytes of a chunk have arrived.
-sub poured {
+sub poured {  # later
   my ($n) = @_;
   $rest -= $n;
   $into->{left} -= $n;
@@ -97,7 +97,7 @@ sub poured {
 }
 
 # The last byte of a chunked message is there.
-sub complete {
+sub complete {  # later
   my ($done) = @_;
   my ($kind, $flags, $mlen, $call, $aux, $id, $chain, $size) = @{$done->{head}};
   delete $incoming{"$kind $call"};
@@ -116,7 +116,7 @@ sub complete {
   @deferred = grep { %{$_->[0]} } @deferred;
 }
 
-sub call_item {
+sub call_item {  # later
   my (undef, $flags, $mlen, $call, $aux, $id, $chain, $size) = @_;
   my $name = substr $_[0], 0, $mlen;
   my ($rows, $raws, $body) = $flags & TABLES ? split_tables($mlen ? substr($_[0], $mlen) : $_[0]) : ('', undef, substr $_[0], $mlen);
@@ -124,7 +124,7 @@ sub call_item {
     32 + $size, $objects{$id}];
 }
 
-sub message {
+sub message {  # later
   my (undef, $kind, $flags, $mlen, $call, $aux, $id, $chain, $size) = @_;
   if ($kind == CALL) {
     my $item = call_item(@_[0, 2 .. 8]);
@@ -146,7 +146,7 @@ sub route {
 }
 
 # A call that has not started gets its answer at once; the result of one that runs is dropped.
-sub cancel {
+sub cancel {  # later
   my ($call) = @_;
   for my $line (\@queue, (map { $_->{calls} } @waits), values %blocked) {
     for my $i (0 .. $#$line) {
@@ -188,7 +188,7 @@ sub row {
   return pack 'VVQ<', $number, 0, $id;
 }
 
-sub release {
+sub release {  # later
   my @pairs = unpack '(Q<Q<)*', $_[0];
   while (my ($id, $n) = splice @pairs, 0, 2) {
     fault("release of what was not lent: id $id, $n times") if !$id || !$n || !$lent{$id} || $lent{$id} < $n;
@@ -202,13 +202,13 @@ sub release {
 }
 
 # Gives back what the rows of a message that is not sent have lent.
-sub take_back {
+sub take_back {  # later
   my @rows = unpack '(VVQ<)*', $_[0];
   while (my ($number, $owner, $id) = splice @rows, 0, 3) { release(pack 'Q<Q<', $id, 1) if !$owner }
 }
 
 # The objects of a table of references; an error instead if that is faulty.
-sub take {
+sub take {  # later
   my @rows = unpack '(VVQ<)*', $_[0];
   my (@refs, $fault);
   while (my ($number, $owner, $id) = splice @rows, 0, 3) {
@@ -236,8 +236,7 @@ sub take {
 
 # Puts a message into $out; a large one is written now.
 sub send_message {
-  my ($kind, $flags, $call, $value, $name, $aux, $id, $chain) = (@_, '', 0, 0, 0)[0 .. 7];
-  ($name, $aux, $id, $chain) = @_ > 4 ? @_[4 .. 7] : ('', 0, 0, 0);
+  my ($kind, $flags, $call, $value, $name, $aux, $id, $chain) = @_ > 4 ? @_ : (@_, '', 0, 0, 0);
   my @raws;
   my ($more, $table, $body) = encode($value, \@raws);
   $flags |= $more;
@@ -255,9 +254,14 @@ sub send_message {
     $out .= join '', pack(HEAD, $size, $kind, $flags, length $name, $call, $aux, $id, $chain), $name, $table, $body, @raws;
     return;
   }
+  send_large(pack(HEAD, $size, $kind, $flags | CHUNKED, length $name, $call, $aux, $id, $chain), $size, $kind, $call, $name . $table . $body,
+    \@raws);
+}
+
+sub send_large {  # later
+  my ($head, $size, $kind, $call, $front, $raws) = @_;
   flush();
-  my $head = pack HEAD, $size, $kind, $flags | CHUNKED, length $name, $call, $aux, $id, $chain;
-  my @parts = grep { length } $name . $table . $body, @raws;
+  my @parts = grep { length } $front, @$raws;
   my $from = 0;
   while ($size) {
     my $n = $size < 262144 ? $size : 262144;
@@ -310,7 +314,7 @@ sub flush {
   flush() if @dropped;
 }
 
-sub send_output {
+sub send_output {  # later
   while (@printed) {
     my ($n, $data) = @{shift @printed};
     while (@printed && $printed[0][0] == $n && length($data) + length $printed[0][1] <= 65536) { $data .= (shift @printed)->[1] }
@@ -321,7 +325,7 @@ sub send_output {
 }
 
 # Reads until that many bytes of calls or output may go.
-sub wait_for_credit {
+sub wait_for_credit {  # later
   my ($n) = @_;
   while ($spent > $credit / 4 && $spent + $n > $credit) {
     my $item = parse();

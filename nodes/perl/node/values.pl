@@ -42,18 +42,18 @@ our %escape = ("\n" => '\n', "\t" => '\t', "\r" => '\r', '"' => '\"', '\\' => '\
 our %unescape = (n => "\n", t => "\t", r => "\r", b => "\b", f => "\f", '"' => '"', '\\' => '\\', '/' => '/');
 for (0 .. 31, 127) { $escape{chr $_} ||= sprintf '\u%04x', $_ }
 
-sub bad { die bless {message => "not a value: $_[0]"}, 'Remora::Value' }
+sub bad { die bless {message => "not a value: $_[0]"}, 'Remora::Value' }  # later
 
 # The flags of perl's own scalar: 0x100 integer, 0x200 float, 0x400 string. What is private (the text of a number that was
 # shown, since 5.36) counts for numbers only.
-sub flags_of {
+sub flags_of {  # later
   defined &B::svref_2object or XSLoader::load('B');
   my $flags = B::SV::FLAGS(B::svref_2object(\$_[0]));
   return $flags & 0x700 | $flags >> 4 & 0x300;
 }
 
 # What a defined scalar was made as: 0 text, 1 number, 2 boolean.
-sub made_as {
+sub made_as {  # later
   return builtin::is_bool($_[0]) ? 2 : builtin::created_as_number($_[0]) ? 1 : 0 if NEW;
   my $flags = flags_of($_[0]);
   return 0 if !($flags & 0x300);
@@ -61,7 +61,7 @@ sub made_as {
   return $flags == 0x700 && ($_[0] eq '' || $_[0] eq '1') ? 2 : 0;  # the results of perl's comparisons
 }
 
-sub same {
+sub same {  # later
   my ($one, $other) = @_;
   return !defined $one && !defined $other if !defined $one || !defined $other;
   return (ref $one || ref $other || made_as($one) == made_as($other)) && $one eq $other;
@@ -83,7 +83,7 @@ sub decode {
   return $value;
 }
 
-sub decode_text {
+sub decode_text {  # later
   my ($text) = @_;
   if ($text =~ /[\x80-\xff]/) {
     bad('text that is not UTF-8') if $text =~ /\xed[\xa0-\xbf]/ || !utf8::decode($text);
@@ -97,7 +97,7 @@ sub decode_text {
 }
 
 # Beyond ASCII perl has to be told that it is text.
-sub characters { my $text = chr $_[0]; utf8::upgrade($text) if $_[0] > 127; return $text }
+sub characters { my $text = chr $_[0]; utf8::upgrade($text) if $_[0] > 127; return $text }  # later
 
 sub decode_value {
   my ($depth) = @_;
@@ -147,7 +147,7 @@ sub decode_value {
   bad('not JSON');
 }
 
-sub decode_tag {
+sub decode_tag {  # later
   my ($tag, $value) = @_;
   if ($tag =~ /\A~[bsr]\z/) {
     bad("bad index in $tag") if !defined $value || ref $value || made_as($value) != 1 || $value !~ /\A\d+\z/;
@@ -176,7 +176,7 @@ sub decode_tag {
 }
 
 # An integer of any length from its decimal text.
-sub integer {
+sub integer {  # later
   my ($text) = @_;
   my $shown = my $number = $text + 0;  # showing a number makes it look like text to an older perl
   return $number if "$shown" eq $text && flags_of($number) & 0x100;
@@ -189,7 +189,7 @@ sub integer {
 }
 
 # Rows of references, attachments and body of a message with tables.
-sub split_tables {
+sub split_tables {  # later
   my ($payload) = @_;
   fault('message without its tables') if length $_[0] < 8;
   my ($nrefs, $nraw) = unpack 'VV', $_[0];
@@ -223,7 +223,7 @@ sub encode {
   return (TABLES, $table, $body);
 }
 
-sub attach {
+sub attach {  # later
   my $tag = shift;
   $tags++;
   push @raws, $_[0];
@@ -256,7 +256,7 @@ sub encode_scalar {
 }
 
 # A string that can stand in the JSON, or undef: bytes, or text with lone surrogates.
-sub json_text {
+sub json_text {  # later
   my ($v) = @_;
   if (utf8::is_utf8($v)) {
     Remora::Value->throw('a character beyond U+10FFFF cannot cross') if $v =~ /[^\x{0}-\x{10ffff}]/;
@@ -268,7 +268,7 @@ sub json_text {
   return "\"$v\"";
 }
 
-sub encode_number {
+sub encode_number {  # later
   my ($v) = @_;
   my $float = (my $s = $v) !~ /\A-?\d+\z/;
   if (!$float && (flags_of($v) & 0x300) != 0x200) {
@@ -329,6 +329,6 @@ sub encode_value {
 }
 
 # Says where: on the way down the first path that is too long.
-sub too_deep {
+sub too_deep {  # later
   Remora::Value->throw('nested more than ' . DEEP . ' deep, or in itself: ' . (ref $_[0]));
 }
