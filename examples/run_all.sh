@@ -54,6 +54,13 @@ done
 for source in "$examples"/python/*.py; do
   run "python-$(basename "$source" .py)" "$PYTHON" "$source"
 done
+if [ -e "$BUILD/ruby/remora/capi.so" ]; then
+  for source in "$examples"/ruby/*.rb; do
+    run "ruby-$(basename "$source" .rb)" "${RUBY:-ruby}" -w "$source"
+  done
+else
+  echo "built without Ruby: its examples were left out"
+fi
 if [ -n "$failed" ]; then
   echo "failed:$failed" >&2
   exit 1

@@ -63,7 +63,20 @@
 }
 
 /* Events are run in C (ruby_events.c). */
-%rename("$ignore", regextarget=1) "^remora_event_";
+%ignore remora_event_args;
+%ignore remora_event_conn;
+%ignore remora_event_data;
+%ignore remora_event_done;
+%ignore remora_event_enter;
+%ignore remora_event_fail;
+%ignore remora_event_future;
+%ignore remora_event_method;
+%ignore remora_event_object;
+%ignore remora_event_reply;
+%ignore remora_event_run;
+%ignore remora_event_stream;
+%ignore remora_event_type;
+%ignore remora_event_userdata;
 %ignore remora_next_event;
 %ignore remora_queue_reap;
 

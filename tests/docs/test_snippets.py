@@ -15,7 +15,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pa
 BUILD = os.path.abspath(os.environ.get("REMORA_BUILD", os.path.join(ROOT, "build")))
 SECONDS = 30
 
-BLOCK = re.compile(r"^<!-- run -->\n```(python|c)\n(.*?)^```$(?:\n+<!-- output -->\n```\w*\n(.*?)^```$)?", re.M | re.S)
+BLOCK = re.compile(r"^<!-- run -->\n```(python|ruby|c)\n(.*?)^```$(?:\n+<!-- output -->\n```\w*\n(.*?)^```$)?", re.M | re.S)
 HOST = re.compile(r'"(?:\w+@)?web\d"')
 
 
@@ -37,6 +37,7 @@ def environment():
         return os.pathsep.join([place] + [p for p in [os.environ.get(name)] if p])
 
     return dict(os.environ, REMORA_PYTHON=sys.executable, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=first(BUILD + "/python", "PYTHONPATH"),
+                RUBYLIB=first(BUILD + "/ruby", "RUBYLIB"),
                 LD_LIBRARY_PATH=first(BUILD + "/lib", "LD_LIBRARY_PATH"),
                 PKG_CONFIG_PATH=first(BUILD + "/lib/pkgconfig", "PKG_CONFIG_PATH"))
 
@@ -47,6 +48,11 @@ def test_snippet(language, source, output, tmp_path):
     if language == "python":
         (tmp_path / "snippet.py").write_text(source)
         command = [sys.executable, "snippet.py"]
+    elif language == "ruby":
+        if not os.path.exists(BUILD + "/ruby/remora/capi.so"):
+            pytest.skip("built without Ruby")
+        (tmp_path / "snippet.rb").write_text(source)
+        command = ["ruby", "-w", "snippet.rb"]
     else:
         (tmp_path / "snippet.c").write_text(source)
         flags = subprocess.run(["pkg-config", "--cflags", "--libs", "remora"], env=environment(), stdout=subprocess.PIPE, text=True,

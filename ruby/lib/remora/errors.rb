@@ -153,7 +153,7 @@ module Remora
         return known if known
         made = {
           "type" => error.class.ancestors.grep(Class).take_while { |cls| cls != Object }.map { |cls| cls.name || "(anonymous)" },
-          "message" => text_of(error), "traceback" => error.full_message(highlight: false, order: :top), "language" => "ruby",
+          "message" => text_of(error), "traceback" => traceback_of(error), "language" => "ruby",
           "hops" => ["#{Etc.uname[:nodename]} pid #{Process.pid}"], "attributes" => attributes_of(error)
         }
         made["cause"] = details_of(error.cause, depth + 1) if error.cause && depth < 8
@@ -234,8 +234,15 @@ module Remora
         e
       end
 
+      # As Ruby prints it, without the lines of this package and what is printed below them.
+      def traceback_of(error)
+        first, *rest = (error.backtrace || []).reject { |line| line.start_with?(LIBRARY) }
+        "#{first}: #{text_of(error)} (#{error.class.name})\n#{rest.map { |line| "\tfrom #{line}\n" }.join}"
+      end
+
       def text_of(error)
-        error.message.to_s.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).tr("\0", " ")
+        text = error.respond_to?(:original_message) ? error.original_message : error.message # without the source line that Ruby 3.1 adds
+        text.to_s.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).tr("\0", " ")
       rescue StandardError
         "(an error whose text cannot be made)"
       end

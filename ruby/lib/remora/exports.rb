@@ -88,8 +88,8 @@ module Remora
       # Also of objects without Kernel; private and missing ones are NameErrors.
       def public_method(target, name)
         Kernel.instance_method(:public_method).bind_call(target, name)
-      rescue NameError => e
-        raise e.class.new(e.message.sub(/ for (class|an instance of) .*/m, " for a lent object"), name)
+      rescue NameError
+        raise NoMethodError.new("a lent #{Kernel.instance_method(:class).bind_call(target)} has no public method `#{name}'", name), cause: nil
       end
 
       def sends?(target, name)

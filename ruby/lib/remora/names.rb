@@ -45,7 +45,8 @@ module Remora
 
       # How the far side would require that file; nil where it has it anyway.
       def feature_of(file, name)
-        return if file.nil? || file.empty? || STANDARD.any? { |dir| file.start_with?(dir) }
+        return if file.nil? || file.empty? || file.start_with?("<") || STANDARD.any? { |dir| file.start_with?(dir) } # "<main>": in C
+        raise Internal.invalid("#{name} is in no file, but in #{file}; put it into one") unless File.file?(file)
         path = File.expand_path(file)
         return main_script(path) if path == File.expand_path($PROGRAM_NAME)
         root = $LOAD_PATH.map { |dir| File.join(File.expand_path(dir.to_s), "") }.select { |dir| path.start_with?(dir) }.max_by(&:size)
