@@ -82,7 +82,8 @@ static request request_at(lua_State *L, int first) {
 }
 
 static int send_call(work *w, const request *r, const remora_value *args) {
-  w->conv.bench->future = remora_start_with(r->proxy->pointer, r->method, args, r->timeout, r->flags, &w->conv.bench->error);
+  w->conv.bench->future =
+      remora_start_with(r->proxy->pointer, r->method, args, r->timeout, r->flags, &w->conv.bench->error);
   return w->conv.bench->future ? 0 : -1;
 }
 
@@ -199,7 +200,8 @@ static int capi_watch(lua_State *L) {
   uintptr_t number = (uintptr_t)integer_at(L, 2);
   work w;
   work_begin(&w, L, STRINGS_AUTO);
-  if (remora_then(future, w.conv.side->queue, NULL, (void *)number, NULL, &w.conv.bench->error) != 0) return work_failed(&w);
+  if (remora_then(future, w.conv.side->queue, NULL, (void *)number, NULL, &w.conv.bench->error) != 0)
+    return work_failed(&w);
   return work_end(&w, CALL_DONE, 0);
 }
 
@@ -395,7 +397,8 @@ static int capi_connection(lua_State *L) {
   h->pointer = remora_future_conn(future);
   if (!h->pointer) return luaL_error(L, "remora: a future without a connection");
   int i = 0;
-  while (i < side->nmodes && side->modes[i].conn != h->pointer) i++; /* what was said of an earlier one at this address goes */
+  while (i < side->nmodes && side->modes[i].conn != h->pointer)
+    i++; /* what was said of an earlier one at this address goes */
   if (i < side->nmodes) side->modes[i] = side->modes[--side->nmodes];
   if (strings != STRINGS_AUTO) {
     void *grown = realloc(side->modes, (size_t)(side->nmodes + 1) * sizeof *side->modes);
@@ -598,10 +601,10 @@ static int capi_setup(lua_State *L) {
   static const struct {
     const char *name;
     int slot;
-  } slots[] = {{"words", KEPT_WORDS},   {"proxy", KEPT_PROXY}, {"future", KEPT_FUTURE},   {"event", KEPT_EVENT},
-               {"connection", KEPT_CONN}, {"bytes", KEPT_BYTES}, {"null", KEPT_NULL},       {"list", KEPT_LIST},
-               {"map", KEPT_MAP},       {"text", KEPT_TEXT},   {"big", KEPT_BIG},         {"ref", KEPT_REF},
-               {"kw", KEPT_KW},         {"int64", KEPT_INT64}, {"uint64", KEPT_UINT64}, {"istype", KEPT_ISTYPE}};
+  } slots[] = {{"words", KEPT_WORDS},     {"proxy", KEPT_PROXY}, {"future", KEPT_FUTURE}, {"event", KEPT_EVENT},
+               {"connection", KEPT_CONN}, {"bytes", KEPT_BYTES}, {"null", KEPT_NULL},     {"list", KEPT_LIST},
+               {"map", KEPT_MAP},         {"text", KEPT_TEXT},   {"big", KEPT_BIG},       {"ref", KEPT_REF},
+               {"kw", KEPT_KW},           {"int64", KEPT_INT64}, {"uint64", KEPT_UINT64}, {"istype", KEPT_ISTYPE}};
   lua_side *side = lua_side_of(L, KEPT);
   const void *seen[KEPT_COUNT] = {NULL};
   luaL_checktype(L, 1, LUA_TTABLE);

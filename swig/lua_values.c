@@ -8,7 +8,7 @@
 
 #define EXACT 9007199254740992.0 /* 2^53: from here on a double skips integers */
 #define HELD_HEAD sizeof(void *)
-#define LUA_TCDATA_JIT 10        /* LuaJIT's, in no header */
+#define LUA_TCDATA_JIT 10 /* LuaJIT's, in no header */
 
 /* ----------------------------------------------------------------------------------------------------------------- bench */
 
@@ -147,8 +147,7 @@ lua_handle *lua_handle_check(lua_State *L, int index, lua_kind kind) {
     luaL_error(L, "a remora proxy is needed, not a %s (methods are called with a colon: proxy:method())",
                lua_typename(L, lua_type(L, index)));
   if (!h || !h->pointer)
-    luaL_error(L, "a remora %s is needed, not a %s", names[kind],
-               h ? "used one" : lua_typename(L, lua_type(L, index)));
+    luaL_error(L, "a remora %s is needed, not a %s", names[kind], h ? "used one" : lua_typename(L, lua_type(L, index)));
   return h;
 }
 
@@ -246,8 +245,7 @@ static remora_value *top(lua_conv *c) { return c->bench->own[--c->bench->n]; }
 
 static int enter(lua_conv *c, int index) {
   const void *table = lua_topointer(c->L, index);
-  if (c->depth == LUA_MAX_DEPTH)
-    return fail(c, REMORA_E_VALUE, "values nested deeper than %s cannot cross", "128");
+  if (c->depth == LUA_MAX_DEPTH) return fail(c, REMORA_E_VALUE, "values nested deeper than %s cannot cross", "128");
   for (int i = 0; i < c->depth; i++)
     if (c->open[i] == table) return fail(c, REMORA_E_VALUE, "a table that contains %s cannot cross", "itself");
   if (!lua_checkstack(c->L, 8)) return fail(c, REMORA_E_NOMEM, "%s", "Lua's stack is full");
@@ -393,8 +391,8 @@ static int table_value(lua_conv *c, int index) {
     if (meta == s->kw) return fail(c, REMORA_E_INVALID, "%s has to be the last argument of a call", "remora.kw");
     if (meta == s->ref) {
       lua_rawgeti(L, index, 1);
-      int made = lua_isnil(L, -1) ? fail(c, REMORA_E_VALUE, "a broken %s", "remora.ref")
-                                  : lua_object_value(c, lua_gettop(L));
+      int made =
+          lua_isnil(L, -1) ? fail(c, REMORA_E_VALUE, "a broken %s", "remora.ref") : lua_object_value(c, lua_gettop(L));
       lua_pop(L, 1);
       return made;
     }
@@ -552,7 +550,8 @@ static int push_map(lua_conv *c, const remora_value *map) {
     }
     if (lua_type(L, -1) == LUA_TNUMBER) {
       lua_Number number = lua_tonumber(L, -1);
-      if (number != number) return lua_settop(L, table - 1), fail(c, REMORA_E_VALUE, "a map with the key %s has no place in Lua", "NaN");
+      if (number != number)
+        return lua_settop(L, table - 1), fail(c, REMORA_E_VALUE, "a map with the key %s has no place in Lua", "NaN");
       numbers += number >= 1 && number <= (lua_Number)count && number == floor(number);
     }
     if (remora_value_kind(key) != REMORA_TEXT) {
@@ -560,7 +559,8 @@ static int push_map(lua_conv *c, const remora_value *map) {
       lua_rawget(L, table);
       int twice = !lua_isnil(L, -1);
       lua_pop(L, 1);
-      if (twice) return lua_settop(L, table - 1), fail(c, REMORA_E_VALUE, "a map has keys that %s takes for equal", "Lua");
+      if (twice)
+        return lua_settop(L, table - 1), fail(c, REMORA_E_VALUE, "a map has keys that %s takes for equal", "Lua");
     }
     const remora_value *item = remora_at(map, i);
     if (remora_value_kind(item) == REMORA_NULL)

@@ -39,10 +39,10 @@ typedef struct lua_side {
   atomic_int refs; /* the state, and one for each lent object */
   atomic_int closed;
   remora_queue *queue;
-  int lents;       /* objects that a reap may find gone */
-  lua_lent *spare; /* made before Lua allocates, so that nothing is without an owner */
-  lua_lent *gone;  /* found by the running reap */
-  int has_int64;   /* LuaJIT with ffi */
+  int lents;                                      /* objects that a reap may find gone */
+  lua_lent *spare;                                /* made before Lua allocates, so that nothing is without an owner */
+  lua_lent *gone;                                 /* found by the running reap */
+  int has_int64;                                  /* LuaJIT with ffi */
   const void *null, *list, *map, *big, *ref, *kw; /* identities of marks (lua/remora/marks.lua) */
   struct {
     const void *conn;

@@ -2,9 +2,10 @@
 # tests/run.sh [NAME...]: every suite, or those named; `make test` calls it after the build.
 #
 #   unit     C unit tests, gcc (ctest)          clang    the same with clang, warnings are errors
-#   asan     C and Python under ASan and UBSan  tsan     the C tests with threads under TSan
+#   asan     C, Python, Lua under ASan and UBSan tsan     the C tests with threads under TSan
 #   valgrind a C test under memcheck            python   the Python package over "-"
-#   ruby     the Ruby package over "-"          node     every node under every version of its language
+#   ruby     the Ruby package over "-"          lua      the Lua package under every Lua
+#   node     every node under every version of its language
 #   matrix   every near with every far language carriers ssh, sudo, hops
 #   docs     examples and snippets              tree     formatting, sizes, installed tree
 #
@@ -38,7 +39,9 @@ suite_asan() {
     # Python itself is not instrumented and does not free everything at its end: leaks are looked for in the C tests.
     LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
       PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
-      pytest tests/python --ignore tests/python/test_leaks.py # a quarantine grows
+      pytest tests/python --ignore tests/python/test_leaks.py && # a quarantine grows
+    REMORA_BUILD=$BUILD/asan REMORA_LUA_ONLY="lua5.4 luajit" LD_LIBRARY_PATH=$BUILD/asan/lib \
+      REMORA_LUA_ENV="LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1" tests/lua/run.sh
 }
 suite_tsan() { configure tsan -DREMORA_SANITIZE=thread $no_bindings && run_ctest "$BUILD/tsan"; }
 suite_valgrind() {
@@ -50,6 +53,7 @@ suite_valgrind() {
 suite_python() { pytest tests/python; }
 suite_ruby() { for t in tests/ruby/test_*.rb; do timeout 300 "${RUBY:-ruby}" -w "$t" || return 1; done; }
 suite_matrix() { pytest tests/matrix; }
+suite_lua() { tests/lua/run.sh; }
 suite_node() { pytest tests/node; }
 suite_carriers() {
   pytest tests/carriers || return 1
@@ -59,7 +63,7 @@ suite_carriers() {
 suite_docs() { BUILD=$BUILD PYTHON=$PYTHON bash examples/run_all.sh && pytest tests/docs; }
 suite_tree() { bash tests/tree.sh; }
 
-all="unit clang asan tsan valgrind python ruby node carriers docs tree"
+all="unit clang asan tsan valgrind python ruby lua node matrix carriers docs tree"
 for name in ${*:-$all}; do
   start=$SECONDS
   "suite_$name" >"$logs/$name.log" 2>&1 </dev/null

@@ -15,7 +15,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pa
 BUILD = os.path.abspath(os.environ.get("REMORA_BUILD", os.path.join(ROOT, "build")))
 SECONDS = 30
 
-BLOCK = re.compile(r"^<!-- run -->\n```(python|ruby|c)\n(.*?)^```$(?:\n+<!-- output -->\n```\w*\n(.*?)^```$)?", re.M | re.S)
+BLOCK = re.compile(r"^<!-- run -->\n```(python|ruby|lua|c)\n(.*?)^```$(?:\n+<!-- output -->\n```\w*\n(.*?)^```$)?", re.M | re.S)
 HOST = re.compile(r'"(?:\w+@)?web\d"')
 
 
@@ -39,7 +39,7 @@ def environment():
     return dict(os.environ, REMORA_PYTHON=sys.executable, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=first(BUILD + "/python", "PYTHONPATH"),
                 RUBYLIB=first(BUILD + "/ruby", "RUBYLIB"),
                 LD_LIBRARY_PATH=first(BUILD + "/lib", "LD_LIBRARY_PATH"),
-                PKG_CONFIG_PATH=first(BUILD + "/lib/pkgconfig", "PKG_CONFIG_PATH"))
+                LUA_PATH_5_4=BUILD + "/lua/?.lua;;", LUA_CPATH_5_4=BUILD + "/lua/5.4/?.so;;", PKG_CONFIG_PATH=first(BUILD + "/lib/pkgconfig", "PKG_CONFIG_PATH"))
 
 
 @pytest.mark.parametrize("language, source, output", snippets())
@@ -53,6 +53,11 @@ def test_snippet(language, source, output, tmp_path):
             pytest.skip("built without Ruby")
         (tmp_path / "snippet.rb").write_text(source)
         command = ["ruby", "-w", "snippet.rb"]
+    elif language == "lua":
+        if not os.path.exists(BUILD + "/lua/5.4/remora/capi.so"):
+            pytest.skip("built without Lua")
+        (tmp_path / "snippet.lua").write_text(source)
+        command = ["lua5.4", "snippet.lua"]
     else:
         (tmp_path / "snippet.c").write_text(source)
         flags = subprocess.run(["pkg-config", "--cflags", "--libs", "remora"], env=environment(), stdout=subprocess.PIPE, text=True,
