@@ -16,7 +16,7 @@ build: deps-build
 	@echo "built: . $(BUILD)/env.sh makes it usable as if installed"
 
 demo: build
-	@. $(BUILD)/env.sh && $(PYTHON) examples/demo/demo.py
+	@. $(BUILD)/env.sh && $(PYTHON) examples/demo/demo.py && $(PYTHON) tests/matrix/matrix.py
 
 test: deps-test build
 	@BUILD=$(BUILD) PYTHON=$(PYTHON) JOBS=$(JOBS) tests/run.sh

@@ -16,7 +16,7 @@ from near import BEAT, CALL, CANCEL, ERROR, Far, Lent, Lost, Near, RemoteError, 
 import embed
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BOOT, STUB = embed.node("perl")
+BOOT, STUB, _ = embed.node("perl")
 THING = open(os.path.join(HERE, "far_perl.pm")).read()
 MODULES = {
     "App::Thing": {"kind": "module", "path": "/near/App/Thing.pm", "source": THING},
