@@ -44,7 +44,7 @@ class Thing
   def caught(function)
     function.call
   rescue ArgumentError => e
-    [e.class.name, Remora::RemoteError === e, e.message, e.type]
+    [e.class.name, Remora::RemoteError === e && e.is_a?(Remora::RemoteError), e.message, e.type]
   end
 
   def rescued(function)
@@ -54,15 +54,28 @@ class Thing
   end
 
   def started(adder)
-    Remora.await_all((0...5).map { |i| Remora.start(adder).add(i, 1) }, 30)
+    Remora.await_all((0...5).map { |i| Remora.start(adder).add(i, 1) }, timeout: 30)
+  end
+
+  def futures(function)
+    made = (1..3).map { |i| Remora.start(function).call(i) }
+    failed = Remora.start(function).call(0)
+    cancelled = Remora.start(function).call(9)
+    cancelled.cancel
+    [made.map(&:value!), failed.value, failed.reason.message, failed.rejected?, made[0].fulfilled?, made[1].result, cancelled.cancelled?,
+     cancelled.reason.class.name]
+  end
+
+  def guarded(guard)
+    [guard.enter { |it| it + 1 }, guard.enter { raise "swallowed" }]
   end
 
   def items(iterable)
-    iterable.to_a
+    iterable.each.to_a
   end
 
   def doubled(iterable)
-    iterable.map { |x| x * 2 }.select(&:even?).first(3)
+    iterable.each.map { |x| x * 2 }.select(&:even?).first(3)
   end
 
   def identity(proxy)

@@ -192,6 +192,8 @@ def test_same_object_same_id_and_release(near):
 
 def test_operations(near):
     n = near()
+    f = n.can("File.open")("/dev/null")
+    assert "enter" in n.far_types[f.type][1] and f.op("enter") is f and f.op("exit", None) is False and f.op("get", "closed?") is True
     d = n.new("Hash")
     d.op("setitem", "a", 1)
     assert d.op("len") == 1 and d.op("item", "a") == 1 and d.op("contains", "a") is True
@@ -304,6 +306,12 @@ def test_near_objects_and_iterators(thing):
             return a + b
     assert thing.started(Lent(Adder(), "")) == [1, 2, 3, 4, 5]
 
+    def reciprocal(x):
+        if x == 0:
+            raise ZeroDivisionError("none")
+        return 6 // x
+    assert thing.futures(reciprocal) == [[6, 3, 2], None, "none", True, True, [True, 3, None], True, "Remora::Cancelled"]
+
     class Counting:
         def __init__(self):
             self.i = 0
@@ -331,6 +339,16 @@ def test_near_containers(near):
     }[name](it, *args)
     got = n.new("app/sub:Thing").container(Lent([1, 2, 3], "len item setitem contains", "near.list"))
     assert got == [5, 3, 3, True, True, False]
+    left = []
+
+    def operation(object, it, name, *args):
+        if name == ":enter":
+            return 41
+        left.append(args[0])
+        return args[0] is not None
+    n.operation = operation
+    assert n.new("app/sub:Thing").guarded(Lent(object(), "enter", "near.guard")) == [42, None]
+    assert left == [None, "RuntimeError: swallowed"]
 
 
 def test_callbacks_are_released(thing):

@@ -56,6 +56,11 @@ module Remora
       info["traceback"]
     end
 
+    def is_a?(kind)
+      super || Class === kind && RemoteError <= kind
+    end
+    alias kind_of? is_a?
+
     def hops
       info["hops"] || []
     end
@@ -63,21 +68,23 @@ module Remora
 
   class Error < StandardError
     attr_accessor :info
+
+    def self.===(error)
+      super || Remote === error && RemoteError <= self
+    end
   end
 
   # An error of the other side. One whose class is loaded here is raised as a subclass of that; `rescue RemoteError` has
   # both.
   class RemoteError < Error
     include Remote
-
-    def self.===(error)
-      equal?(RemoteError) ? Remote === error : super
-    end
   end
 
   %w[ConnectionLost Timeout Cancelled ProtocolError Overloaded NotFound Denied Value Limit].each do |name|
     const_set(name, Class.new(Error))
   end
+
+  ValueNotSendable = Value
 
   # The other side broke the protocol: the connection ends.
   class Fault < Exception

@@ -69,6 +69,10 @@ module Remora
       when ":contains" then it.include?(*args) ? true : false
       when ":iter" then Lend.new(Iterator.new(it))
       when ":next" then advance(it, *args)
+      when ":enter" then it
+      when ":exit"  # a guard is what can be closed, as in the block of File.open
+        it.close
+        false
       when ":lt" then it < args[0]
       when ":le" then it <= args[0]
       when ":gt" then it > args[0]

@@ -21,7 +21,7 @@ module Remora
   # The words of a TYPE.
   module Words
     BY_METHOD = [["call", :call], ["iter", :each], ["next", :next], ["len", :size], ["item", :[]], ["setitem", :[]=],
-             ["delitem", :delete], ["contains", :include?]].freeze
+                 ["delitem", :delete], ["contains", :include?], ["enter", :close]].freeze
 
     # What can be done with that object.
     def self.of(it)
@@ -63,14 +63,14 @@ module Remora
     end
 
     # The result; raises the error if there is one, and Remora::Timeout when it is not there in time.
-    def result(timeout = nil)
+    def value!(timeout = nil)
       Thread.handle_interrupt(Object => :never) { @node.wait(self, timeout) } unless @settled
       if @message
         kind, flags, body, refs, raws = @message
         @message = nil
         begin
-          @value = @node.decode(body, flags, refs, raws)
-          @error = Errors.revive(@value) if kind == ERROR
+          value = @node.decode(body, flags, refs, raws)
+          kind == ERROR ? @error = Errors.revive(value) : @value = value
         rescue Value => error
           @error = error
         end
@@ -78,21 +78,49 @@ module Remora
       raise @error if @error
       @value
     end
-    alias value result
 
-    def error(timeout = nil)
-      result(timeout)
-      nil
-    rescue Timeout
-      raise unless @settled
-      @error
+    # Waits; whether it is resolved.
+    def wait(timeout = nil)
+      value!(timeout)
+      true
     rescue Exception => error
-      raise unless error.equal?(@error)
-      error
+      raise unless error.equal?(@error) || Timeout === error
+      resolved?
     end
 
-    def done?
+    # The result, or nil: it has not come in time, or the call failed (see reason).
+    def value(timeout = nil)
+      wait(timeout) ? @value : nil
+    end
+
+    # The exception of a call that failed, or nil.
+    def reason(timeout = nil)
+      wait(timeout) ? @error : nil
+    end
+
+    # [fulfilled, value, reason], or nil when it has not come in time.
+    def result(timeout = nil)
+      wait(timeout) ? [@error.nil?, @value, @error] : nil
+    end
+
+    def resolved?
       @settled ? true : false
+    end
+
+    def pending?
+      !@settled
+    end
+
+    def fulfilled?
+      resolved? && reason.nil?
+    end
+
+    def rejected?
+      resolved? && !reason.nil?
+    end
+
+    def cancelled?
+      Cancelled === @error
     end
 
     def cancel
@@ -112,12 +140,21 @@ module Remora
   end
 
   def await_future(future, timeout = nil)
-    future.result(timeout)
+    future.value!(timeout)
   end
 
-  def await_all(futures, timeout = nil)
+  # The results, in order; the first error is raised.
+  def await_all(*futures, timeout: nil)
     late = timeout && clock + timeout
-    futures.map { |future| future.result(late && [late - clock, 0].max) }
+    futures.flatten(1).map { |future| future.value!(late && [late - clock, 0].max) }
+  end
+
+  def getattr(proxy, name)
+    Node.current.ask(far(proxy).__remora_id, ":get", [name.to_s])
+  end
+
+  def setattr(proxy, name, value)
+    Node.current.ask(far(proxy).__remora_id, ":set", [name.to_s, value])
   end
 
   def far(proxy)

@@ -105,16 +105,8 @@ module Remora
       end
     end
 
-    # Where the other side says nothing of elements, [] and === call, as a Proc's do.
-    CALL_ONLY = Module.new do
-      def [](*args, **kwargs)
-        @node.ask(@id, "", args, kwargs, nil)
-      end
-    end
-
+    # Without a block an Enumerator, which has everything else.
     ITER = Module.new do
-      include Enumerable
-
       def each(&block)
         return ::Enumerator.new { |out| each { |item| out << item } } unless block
         it = self.class.words.include?("next") ? self : @node.ask(@id, ":iter", NONE)
@@ -189,16 +181,31 @@ module Remora
       end
     end
 
-    ALL = { "iter" => ITER, "next" => NEXT, "len" => LEN, "setitem" => SETITEM, "delitem" => DELITEM,
-            "contains" => CONTAINS, "order" => ORDER, "call" => CALL, "item" => ITEM }.freeze
+    # Python's `with`: what the block makes is the result; the guard is left however the block ends.
+    ENTER = Module.new do
+      def enter
+        begin
+          result = yield @node.ask(@id, ":enter", NONE)
+        rescue ::Exception => error
+          ::Kernel.raise unless @node.ask(@id, ":exit", ["#{error.class}: #{error.message}"])
+          return nil
+        end
+        @node.ask(@id, ":exit", [nil])
+        result
+      end
+    end
+
+    OWN = { "iter" => ITER, "next" => NEXT, "call" => CALL }.freeze
+    # What is Ruby over there has methods of these names, which take what they take.
+    FOREIGN = { "len" => LEN, "setitem" => SETITEM, "delitem" => DELITEM, "contains" => CONTAINS, "order" => ORDER,
+                "item" => ITEM, "enter" => ENTER }.freeze
 
     # The class for the proxies of a type that the other side has described.
-    def self.proxy_class(text)
+    def self.proxy_class(text, ruby)
       name, words = text.split("\n", 2)
       words = words.to_s.split
       made = Class.new(Proxy)
-      ALL.each { |word, trait| made.send(:include, trait) if words.include?(word) }
-      made.send(:include, CALL_ONLY) if words.include?("call") && !words.include?("item")
+      (ruby ? OWN : OWN.merge(FOREIGN)).each { |word, trait| made.send(:include, trait) if words.include?(word) }
       made.send(:define_method, :class) { made }
       made.type_name = name
       made.words = words

@@ -223,7 +223,7 @@ module Remora
         end
         thirsty.each(&:settle)
       when TYPE
-        @classes[id] = Traits.proxy_class(payload.force_encoding(UTF8).scrub)
+        @classes[id] = Traits.proxy_class(payload.force_encoding(UTF8).scrub, @ruby)
       when OUTPUT then raise Fault, "OUTPUT from the near side"
       when BYE then @farewell = payload
       end
@@ -314,7 +314,7 @@ module Remora
         proxy = known && @proxies[known]
         if proxy.nil?
           known = Import.new(self, id)
-          proxy = (kind || Traits.proxy_class("object")).new(self, id)
+          proxy = (kind || Traits.proxy_class("object", @ruby)).new(self, id)
           @imports[id] = known
           @proxies[known] = proxy
           ObjectSpace.define_finalizer(proxy, known)
@@ -505,7 +505,7 @@ module Remora
 
     # The result of a call that nobody else can ask for: if it is not waited for to the end, it is not wanted.
     def finished(future, timeout = nil)
-      future.result(timeout)
+      future.value!(timeout)
     ensure
       give_up(future) unless future.settled || @ending
     end
