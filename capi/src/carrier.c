@@ -132,11 +132,12 @@ static void carrier_wrap_place(spec_words *words, const remora_options *opts) {
   *words = place;
 }
 
-/* The interpreter behind the shell program that looks for it or, with a heartbeat, stands over it. */
+/* The interpreter behind the shell program that looks for it or, with a heartbeat (not -1), stands over it. */
 static void carrier_wrap_start(spec_words *words, const struct remora_embedded_node *program, int64_t heartbeat) {
   char *every = NULL;
   spec_words start = {0};
-  if (asprintf(&every, "%" PRId64, heartbeat > 1000 ? heartbeat / 1000 : heartbeat > 0) < 0) every = NULL;
+  int rc = heartbeat < 0 ? asprintf(&every, "0") : asprintf(&every, "%" PRId64 ".%03d", heartbeat / 1000, (int)(heartbeat % 1000));
+  if (rc < 0) every = NULL;
   static const char *const shell[] = {"sh", "-c"};
   for (size_t i = 0; i < sizeof shell / sizeof *shell; i++) spec_words_add(&start, shell[i]);
   spec_words_add(&start, program->start);
@@ -233,7 +234,7 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
       spec_words_clear(&words);
       spec_words_add(&words, native_path());
     } else if (program->start && words.count && (!c->local_child || strcmp(words.items[0], node->program) == 0)) {
-      carrier_wrap_start(&words, program, c->local_child ? 0 : opts->heartbeat);
+      carrier_wrap_start(&words, program, c->local_child ? -1 : opts->heartbeat > 0 ? opts->heartbeat : 5000);
     } else if (!native || !opts->interpreter) {
       for (const char *const *flag = node->flags; *flag; flag++) spec_words_add(&words, *flag);
       spec_words_add(&words, local ? program->local_stub : program->stub);

@@ -40,7 +40,7 @@ def minify(source):
 def start():
     """The shell program in front of the interpreter (nodes/embed.h)."""
     with open(os.path.join(HERE, "start.sh"), encoding="utf-8") as f:
-        return "".join(line.strip() + "\n" for line in f if not line.lstrip().startswith("#"))
+        return "".join(line.split(" # ")[0].strip() + "\n" for line in f if not line.lstrip().startswith("#"))
 
 
 def node():

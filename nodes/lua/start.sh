@@ -29,7 +29,7 @@ look() {
 }
 (
   trap '' PIPE
-  while sleep "$every"; do
+  while sleep "$every" 2>/dev/null || sleep 1; do # not everywhere are there parts of seconds
     printf '\000remora %s\n' "$(look)" 2>/dev/null || kill -s KILL 0
   done
 ) &

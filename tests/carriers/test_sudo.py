@@ -26,6 +26,14 @@ def test_what_is_printed_there_passes_through(capfd):
         assert "to stderr" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("lua", ["lua*", "lua5.1", "luajit"])
+def test_lua_as_another_user(lua):
+    """A stock Lua keeps the wire where it is: another user's pipes cannot be opened anew."""
+    with remora.connect("remora-sudo@", node="lua", interpreter=[lua]) as conn:
+        assert conn.hello["user"] == "remora-sudo" and remora.can_on(conn, "math.max")(1, 2) == 2
+        assert remora.can_on(conn, "io.popen")("id -un").read("*l") == "remora-sudo"
+
+
 def test_sudo_behind_ssh_and_sudo_behind_sudo(sshd):
     with remora.connect(["remora-test", "remora-sudo@"], **sshd) as conn:
         assert name_there(conn) == "remora-sudo"
