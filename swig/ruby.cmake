@@ -67,3 +67,10 @@ else()
 endif()
 set(REMORA_RUBY_DIR "${ruby_vendor}" CACHE STRING "where the Ruby package goes, below the prefix")
 install(DIRECTORY ${ruby_dir}/ DESTINATION ${REMORA_RUBY_DIR})
+
+# `make gem` in the build tree: a gem that builds against an installed libremora, without SWIG.
+add_custom_target(gem
+  COMMAND ${CMAKE_COMMAND} -E copy_directory ${PROJECT_SOURCE_DIR}/ruby ${CMAKE_BINARY_DIR}/gem
+  COMMAND ${CMAKE_COMMAND} -E copy ${ruby_wrapper} ${ruby_sources} ${ruby_swig}/ruby_values.h ${ruby_swig}/ruby_types.h ${CMAKE_BINARY_DIR}/gem/ext/remora
+  COMMAND ${CMAKE_COMMAND} -E chdir ${CMAKE_BINARY_DIR}/gem gem build --quiet remora.gemspec
+  DEPENDS ${ruby_wrapper})

@@ -89,8 +89,7 @@ static VALUE take_result_body(VALUE future) { return take_result((remora_future 
 /* ----------------------------------------------------------------------------------------------------------------- Proxy */
 
 /* What can be done with an object by its type (docs/protocol.md section 5): each combination has a class of proxies. */
-static const char *const words[] = {"call",    "iter",     "next",  "len",  "item",
-                                    "setitem", "contains", "enter", "order"};
+static const char *const words[] = {"call", "iter", "next", "len", "item", "setitem", "contains", "enter", "order"};
 #define WORDS (sizeof words / sizeof *words)
 #define WORD_CALL 1u
 #define FAR_RUBY (1u << WORDS)
@@ -326,8 +325,7 @@ static VALUE call_missing(int argc, VALUE *argv, VALUE self) {
   const binding *b = rb_check_typeddata(self, &binding_type);
   const proxy *to = proxy_of(b->proxy);
   int itself = argv[0] == ID2SYM(id_call) && (to->traits & WORD_CALL);
-  VALUE result =
-      call(to, itself ? NULL : name_of(argv[0]), b->how, argc - 1, argv + 1, rb_keyword_given_p());
+  VALUE result = call(to, itself ? NULL : name_of(argv[0]), b->how, argc - 1, argv + 1, rb_keyword_given_p());
   RB_GC_GUARD(self);
   return result;
 }

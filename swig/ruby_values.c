@@ -238,7 +238,8 @@ static VALUE frozen_and_held(VALUE string) { return (VALUE)ruby_held_new(rb_str_
 static remora_value *bytes_value(VALUE string, ruby_failure *failure) {
   size_t length = (size_t)RSTRING_LEN(string);
   if (length < VIEW_BYTES) return remora_bytes(RSTRING_PTR(string), length);
-  void *held = (void *)rb_protect(frozen_and_held, string, &failure->state); /* shares the memory; copied when written to */
+  void *held =
+      (void *)rb_protect(frozen_and_held, string, &failure->state); /* shares the memory; copied when written to */
   if (failure->state) return NULL;
   VALUE frozen = ruby_held_object(held);
   remora_value *value = remora_bytes_view(RSTRING_PTR(frozen), length, ruby_held_release, held);
@@ -246,9 +247,7 @@ static remora_value *bytes_value(VALUE string, ruby_failure *failure) {
   return value;
 }
 
-static VALUE to_utf8(VALUE string) {
-  return rb_str_encode(string, rb_enc_from_encoding(rb_utf8_encoding()), 0, Qnil);
-}
+static VALUE to_utf8(VALUE string) { return rb_str_encode(string, rb_enc_from_encoding(rb_utf8_encoding()), 0, Qnil); }
 
 static remora_value *text_value(VALUE string, ruby_failure *failure) {
   int index = rb_enc_get_index(string);

@@ -6,7 +6,7 @@ complain() { echo "tree: $*"; fail=1; }
 
 while read -r lines file; do
   [ "$file" = total ] || [ "$lines" -le 800 ] || complain "$file has $lines lines: is it one idea?"
-done < <(git ls-files | grep -E '\.(c|h|i|py|sh)$' | xargs wc -l)
+done < <(git ls-files | grep -E '\.(c|h|i|py|rb|sh)$' | xargs wc -l)
 
 if command -v clang-format >/dev/null; then
   clang-format --dry-run -Werror $(git ls-files 'capi/src/*.[ch]' 'swig/*.[ch]') || complain "clang-format would change this"
@@ -38,4 +38,8 @@ cmake -S "$stage/use" -B "$stage/use/b" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 PYTHONPATH=$(dirname "$(dirname "$(find "$prefix" -name py.typed)")") LD_LIBRARY_PATH=$lib "$REMORA_PYTHON" -c \
   "import remora; assert remora.__file__.startswith('$prefix'); print(remora.new_on('-', 'collections.Counter', 'aab').most_common(1))" ||
   complain "the installed Python package does not work"
+if [ -e "$REMORA_BUILD/ruby/remora/capi.so" ]; then
+  RUBYLIB=$(dirname "$(find "$prefix" -name remora.rb)"):$(dirname "$(dirname "$(find "$prefix" -path '*/remora/capi.so' -path '*ruby*')")") LD_LIBRARY_PATH=$lib \
+    "${RUBY:-ruby}" -e 'require "remora"; p Remora.new_on("-", "Array", [1, 2]).sum' || complain "the installed Ruby package does not work"
+fi
 exit $fail
