@@ -61,6 +61,13 @@ if [ -e "$BUILD/ruby/remora/capi.so" ]; then
 else
   echo "built without Ruby: its examples were left out"
 fi
+if [ -f "$BUILD/lua/5.4/remora/capi.so" ]; then
+  for source in "$examples"/lua/*.lua; do
+    run "lua-$(basename "$source" .lua)" lua5.4 "$source"
+  done
+else
+  echo "built without Lua: its examples were left out"
+fi
 if [ -n "$failed" ]; then
   echo "failed:$failed" >&2
   exit 1
