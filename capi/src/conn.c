@@ -261,7 +261,7 @@ bool conn_pump(remora_conn *c) {
     if (n == 1 && (size_t)got < HUB_READ) break; /* drained: no second read just to hear so */
     budget = budget > (size_t)got ? budget - (size_t)got : 0;
   }
-  if (session_has_output(&c->session)) conn_flush(c);
+  if (session_has_output(&c->session) || (c->far && c->far->stuck)) conn_flush(c);
   return any;
 }
 
