@@ -117,7 +117,7 @@ static ssize_t write_quietly(int fd, const struct iovec *iov, int n) {
   pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
   ssize_t written = n == 1 ? write(fd, iov->iov_base, iov->iov_len) : writev(fd, iov, n);
   int e = errno;
-  if (written < 0 && e == EPIPE && !sigismember(&old, SIGPIPE)) {
+  if (written < 0 && e == EPIPE && !sigismember(loop_host_mask ? loop_host_mask : &old, SIGPIPE)) {
     sigpending(&pending);
     const struct timespec none = {0};
     if (sigismember(&pending, SIGPIPE)) (void)sigtimedwait(&pipe_set, NULL, &none);
