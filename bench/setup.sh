@@ -55,6 +55,8 @@ so=$(find "$library" -maxdepth 2 -name libremora.so 2>/dev/null | head -n 1)
 if [ -n "$so" ]; then
   build ours_c "$src/ours.c" "$common" "$top/capi/include/remora.h" -- \
     $cc -o "$out/ours_c" -I "$top/capi/include" "$src/ours.c" -L "$(dirname "$so")" -lremora -Wl,-rpath,"$(dirname "$so")" -lpthread
+  build bench_far.so "$src/bench_far.c" "$top/capi/include/remora_node.h" -- \
+    $cc -shared -fPIC -o "$out/bench_far.so" -I "$top/capi/include" "$src/bench_far.c"
 else
   echo "bench: no libremora.so under $library; ours in C is left out"
 fi

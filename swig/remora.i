@@ -39,6 +39,9 @@
 %ignore remora_value_equal;
 %ignore remora_value_ref;
 %ignore remora_value_unref;
+%ignore remora_pack;
+%ignore remora_unpack;
+%ignore remora_value_call;
 
 /* Functions that run code of C, or wait without letting the language run its own: for C programs. A language pulls events, and waits in two steps. */
 %ignore remora_class;

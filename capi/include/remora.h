@@ -182,6 +182,37 @@ REMORA_API int remora_value_equal(const remora_value *a, const remora_value *b);
 REMORA_API remora_value *remora_value_ref(remora_value *v); /* returns v */
 REMORA_API remora_value *remora_value_unref(remora_value *v);
 
+/* Values by a format, in both directions. The format holds the elements of an argument list; with "=" before it one value of any kind.
+ *
+ *     remora_value *args = remora_pack(&err, "s i [d d] k{s:b}", "point", 7, 0.5, 1.5, "visible", 1);
+ *     if (remora_unpack(result, &err, "={s:s, s:[i *]}", "name", &name, "marks", &first_mark) != 0) ...
+ *
+ *   letter   packs                                        unpacks, into what is passed
+ *   n        null                                         null, into nothing
+ *   b        int                                          boolean: int *
+ *   i  I     int; int64_t                                 integer: int * (it has to fit); int64_t *
+ *   d        double                                       float or integer: double *
+ *   D        const char *: decimal digits                 an integer beyond 64 bits: const char **
+ *   s        const char *: text                           text without NUL: const char **
+ *   s%       const char *, size_t: text                   text: const char **, size_t *
+ *   y        const void *, size_t: bytes                  bytes: const void **, size_t *
+ *   p  o     remora_proxy *; remora_object *              the same: remora_proxy **; remora_object **
+ *   v  V     remora_value *; the same, *stolen*           any value: const remora_value **; remora_value **, *new*
+ *   [...]    a list of these                              the elements of a list or tuple
+ *   (...)    a tuple of these
+ *   {...}    a map: key, item, key, item, ...             items of a map: s (const char *, the key), item, ...; s? need not be there
+ *   k{...}   keyword arguments, last of all               the same
+ *   ?        behind s, s%, y, p, o, v, V: NULL is null    behind a letter: null leaves the target as it is
+ *   |                                                     in a list: what follows may be missing
+ *   *                                                     in a list: more may follow
+ *
+ * Blanks, commas and colons are for the reader. What is unpacked without *new* is *borrowed* from the value. */
+/* *new*: NULL with REMORA_E_INVALID for a wrong format or a NULL without "?", REMORA_E_VALUE for text that is not UTF-8. Values for V are stolen also
+ * then, except those behind a letter that is no letter. */
+REMORA_API REMORA_NEW remora_value *remora_pack(remora_error **err, const char *format, ...);
+/* 0; -1 with REMORA_E_INVALID, which names the place ("argument 2, key \"a\": ..."): then no target was touched. */
+REMORA_API int remora_unpack(const remora_value *value, remora_error **err, const char *format, ...);
+
 /* ----------------------------------------------------------------------------------------------------------- connections */
 
 REMORA_API REMORA_NEW remora_options *remora_options_new(void);

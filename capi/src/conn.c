@@ -117,7 +117,7 @@ static ssize_t write_quietly(int fd, const struct iovec *iov, int n) {
   pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
   ssize_t written = n == 1 ? write(fd, iov->iov_base, iov->iov_len) : writev(fd, iov, n);
   int e = errno;
-  if (written < 0 && e == EPIPE && !sigismember(&old, SIGPIPE)) {
+  if (written < 0 && e == EPIPE && !sigismember(loop_host_mask ? loop_host_mask : &old, SIGPIPE)) {
     sigpending(&pending);
     const struct timespec none = {0};
     if (sigismember(&pending, SIGPIPE)) (void)sigtimedwait(&pipe_set, NULL, &none);
@@ -261,7 +261,7 @@ bool conn_pump(remora_conn *c) {
     if (n == 1 && (size_t)got < HUB_READ) break; /* drained: no second read just to hear so */
     budget = budget > (size_t)got ? budget - (size_t)got : 0;
   }
-  if (session_has_output(&c->session)) conn_flush(c);
+  if (session_has_output(&c->session) || (c->far && c->far->stuck)) conn_flush(c);
   return any;
 }
 

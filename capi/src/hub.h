@@ -9,6 +9,7 @@
 #include "session.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <uv.h>
 
 #define HUB_SPIN_NS (60u * 1000)         /* how long a wait looks before it sleeps */
@@ -135,6 +136,8 @@ int loop_start(hub *h); /* the background thread */
 /* Runs one wait. Under no lock. Returns like remora_wait_for. */
 remora_wait loop_wait(hub *h, waiter *w, int64_t ms);
 remora_wait loop_spin(hub *h, waiter *w);
+/* While this thread waits with all signals blocked: the mask that its host had chosen. */
+extern _Thread_local const sigset_t *loop_host_mask;
 /* Under the lock: a timer is due sooner: who sleeps on the loop must not oversleep it. Who is about to wait, or takes over after the lease, sees for himself. */
 void loop_due(hub *h);
 /* Under the lock: watchers or timers changed; whoever sleeps on the loop has to look. */

@@ -19,6 +19,8 @@ typedef struct sleeper {
   int fd;
 } sleeper;
 
+_Thread_local const sigset_t *loop_host_mask;
+
 static pthread_key_t sleeper_key;
 static pthread_once_t sleeper_once = PTHREAD_ONCE_INIT;
 
@@ -285,6 +287,8 @@ remora_wait loop_wait(hub *h, waiter *w, int64_t ms) {
   sigset_t all, mask;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &mask);
+  const sigset_t *outer = loop_host_mask;
+  if (!outer) loop_host_mask = &mask;
   hub_lock(h);
   waiter_add(h, w);
   bool stays_asleep = w->serves && w->queue->dispatcher && !w->queue->drives; /* a dispatcher lets others drive */
@@ -333,6 +337,7 @@ remora_wait loop_wait(hub *h, waiter *w, int64_t ms) {
   waiter_leave(h, w);
   if (w->woken && !w->drives) eventfd_reset(w->fd);
   hub_unlock(h);
+  loop_host_mask = outer;
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
   return result;
 }

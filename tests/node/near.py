@@ -19,7 +19,7 @@ PLAIN, TABLES, CHUNKED, KW, ONEWAY = 1, 2, 4, 8, 16
 HEAD = struct.Struct("<IBBHIIQQ")
 MAGIC = b"\0REMORA\n"
 BOOT, STUB, LOCAL = embed.node("python")
-NODES_MADE = {"python": (BOOT, STUB)}
+NODES_MADE = {"python": (BOOT, STUB), "c": (b"", None)}  # what is a program itself has neither
 MODULES = {(language, name): (package, source) for language, name, package, source in embed.modules()}
 
 
@@ -88,14 +88,15 @@ class Near:
         self.loose = False  # accept what only a recorded stream has lent
         self.bye = None
         self.ended = False
-        self.process = subprocess.Popen((argv or [python, "-c"]) + [stub], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, bufsize=0, env=env)
+        self.process = subprocess.Popen((argv or [python, "-c"]) + ([stub] if stub else []),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=env)
         self.w = self.process.stdin.fileno()
         self.r = self.process.stdout.fileno()
         os.set_blocking(self.r, False)
         self.poll = select.poll()
         self.poll.register(self.r, select.POLLIN)
         self.hello = None
+        self.started = False
         self.credits = 0
         if greet:
             told = dict({"protocol": 1, "version": "0", "credit": 1 << 20, "language": "python 3", "heartbeat": 5000,
@@ -137,11 +138,12 @@ class Near:
 
     def take(self):
         buf = self.buf
-        if self.hello is None:
+        if self.hello is None and not self.started:
             at = buf.find(MAGIC)
             if at < 0:
                 return
             del buf[:at + 8]
+            self.started = True
         at = 0
         while len(buf) - at >= 32:
             size, kind, flags, mlen, call, aux, object, chain = HEAD.unpack_from(buf, at)
