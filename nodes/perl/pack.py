@@ -23,9 +23,10 @@ def strip(source):
 
 
 def postpone(source):
-    """Puts functions that are marked `# later` into strings."""
+    """Puts functions that are marked `# later` behind the end of the program."""
     pattern = re.compile(r"^sub (\w+) \{(?:.*\}  # later$|  # later\n(?:.*\n)*?\}$)", re.M)
-    return pattern.sub(lambda found: "$later{%s} = <<'~~~';\n%s\n~~~" % (found.group(1), found.group(0)), source)
+    later = ["~~~%s\n%s\n" % (found.group(1), found.group(0)) for found in pattern.finditer(source)]
+    return pattern.sub("", source) + "\n__END__\n" + "".join(later) + "~~~\n"
 
 
 def source():

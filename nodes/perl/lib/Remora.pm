@@ -65,8 +65,7 @@ sub keywords { my %all = @_; bless \%all, 'Remora::Keywords' }
         my ($proxy, $options) = @{$view->()};
         bless $view, $class;
         return Remora::Node::call_out($proxy, $name, \@args, $options->{timeout}) if !$options->{start} && !$options->{oneway};
-        local $Remora::Node::busy = 1;
-        my $future = Remora::Node::start_call($$proxy, $name, \@args, $options->{timeout}, $options->{oneway});
+        my $future = Remora::Node::in_node(\&Remora::Node::start_call, $$proxy, $name, \@args, $options->{timeout}, $options->{oneway});
         return $options->{start} ? $future : undef;
     }
 

@@ -13,8 +13,6 @@ no warnings;
 BEGIN {
   require XSLoader;
   require Time::HiRes;
-  require Fcntl;
-  require overload;
   if (defined &builtin::is_bool) {
     *NEW = sub () { 1 };
     *weaken = \&builtin::weaken;
@@ -92,7 +90,7 @@ our $next_call = 0;
 our (@printed, $noted);       # [1 or 2, bytes]; a signal came while we were busy
 our ($ending, $watching) = (0, 0);  # SIGIO tells of the wire
 our $signals = 0;             # how many handlers have run: did one of ours cut a sleep short?
-our $misses = 0;              # spins in a row that found nothing
+our $misses = 4;              # spins in a row that found nothing
 our %fast;                    # "object method" that have been fast
 our $last = 0;
 our $here = "pid $$";
@@ -100,24 +98,45 @@ our %sources;                 # what the near side has answered to `module`
 
 # What is marked `later` travels as text, compiled when it is first called: start-up is mostly compiling.
 our (%later, $AUTOLOAD);
+our $text = $main::b;
+undef $main::b;
 sub AUTOLOAD {
   my $name = $AUTOLOAD;
+  my $was = $busy;
+  $busy = 1;  # a signal here may want the same function
+  # Behind the program's end; a test runs the parts as they are.
+  %later = $text =~ /^~~~(\w+)\n(.*?\n)(?=~~~)/gms if !%later;
   my $source = delete $later{substr $name, rindex($name, ':') + 1} or die "there is no function $name\n";
   {
     local ($@, $SIG{__DIE__});
     eval "package Remora::Node; no warnings; $source; 1" or die "in $name: $@";
   }
+  $busy = $was;
   no strict 'refs';
   goto &$name;
 }
 
 sub clock () { Time::HiRes::clock_gettime(1) }
 
+# What `use overload` does, without loading it (a quarter of the start-up): with fallback.
+sub nil { }
+sub overloads {
+  my ($package, %operators) = @_;
+  no strict 'refs';
+  *{"${package}::(("} = *{"${package}::()"} = \&nil;
+  ${"${package}::()"} = 1;
+  ${"${package}::OVERLOAD"}{dummy}++;  # perl before 5.18 looks there for what has changed
+  *{"${package}::($_"} = $operators{$_} for keys %operators;
+}
+
+# The code of a class's operator. Who has one has loaded `overload`.
+sub operator { $INC{'overload.pm'} && overload::Method(@_) }
+
 # ---- errors -----------------------------------------------------------------------------------------------------------
 
 {
   package Remora::Error;
-  overload->import('""' => sub { $_[0]{message} . $_[0]{at} }, bool => sub { 1 }, fallback => 1);
+  Remora::Node::overloads(__PACKAGE__, '""' => sub { $_[0]{message} . $_[0]{at} }, bool => sub { 1 });
   sub new { my ($class, %is) = @_; bless {%is}, $class }
   sub throw { my ($class, $message) = @_; die $class->new(message => $message) }
   sub message { $_[0]{message} }
@@ -165,7 +184,7 @@ sub backtrace {  # later
 sub error_text {  # later
   my ($error) = @_;
   my $text = eval {
-    !ref $error || overload::Method($error, '""') ? "$error"
+    !ref $error || blessed($error) && ($error->isa('Remora::Error') || operator($error, '""')) ? "$error"
       : blessed($error) && $error->can('message') ? '' . $error->message
       : 'error ' . (ref $error);
   };

@@ -79,7 +79,7 @@ sub plain_method {  # later
 {
   package Remora::Class;  # a class, lent
   our $AUTOLOAD;
-  overload->import('""' => sub { ${$_[0]} }, '&{}' => sub { my $class = ${$_[0]}; sub { $class->new(@_) } }, bool => sub { 1 }, fallback => 1);
+  Remora::Node::overloads(__PACKAGE__, '""' => sub { ${$_[0]} }, '&{}' => sub { my $class = ${$_[0]}; sub { $class->new(@_) } }, bool => sub { 1 });
   sub AUTOLOAD {
     my ($self, @args) = @_;
     (my $name = $AUTOLOAD) =~ s/.*:://;
@@ -111,13 +111,13 @@ sub words_of {
   return 'call' if $class eq 'Remora::Class';
   return qw(iter next) if $class eq 'Remora::Iterator';
   my @words;
-  push @words, 'call' if $type eq 'CODE' || overload::Method($class, '&{}');
-  push @words, qw(iter next) if $v->can('next') || overload::Method($class, '<>') || $v->isa('IO::Handle');
-  if (overload::Method($class, '@{}') || overload::Method($class, '%{}')) {
+  push @words, 'call' if $type eq 'CODE' || operator($class, '&{}');
+  push @words, qw(iter next) if $v->can('next') || operator($class, '<>') || $v->isa('IO::Handle');
+  if (operator($class, '@{}') || operator($class, '%{}')) {
     push @words, 'iter' if !@words || $words[-1] ne 'next';
     push @words, qw(len item setitem delitem contains);
   }
-  push @words, 'order' if overload::Method($class, '<=>') || overload::Method($class, 'cmp') || overload::Method($class, '<');
+  push @words, 'order' if operator($class, '<=>') || operator($class, 'cmp') || operator($class, '<');
   push @words, 'exception' if $v->can('throw');
   return @words;
 }
@@ -128,8 +128,8 @@ sub words_of {
 sub container {  # later
   my ($target) = @_;
   my $class = blessed($target) or return reftype($target) =~ /\A(?:ARRAY|HASH)\z/ ? $target : no_operation($target);
-  return \@$target if overload::Method($class, '@{}');
-  return \%$target if overload::Method($class, '%{}');
+  return \@$target if operator($class, '@{}');
+  return \%$target if operator($class, '%{}');
   no_operation($target);
 }
 sub no_operation { Remora::NotFound->throw('an object of ' . kind_of($_[0]) . ' is no container') }  # later
@@ -151,7 +151,7 @@ sub operation {  # later
   }
   if (my $compare = $compare{$name}) {
     my $class = blessed($target);
-    my $texts = $class && !overload::Method($class, '<=>') && !overload::Method($class, '<') && overload::Method($class, 'cmp');
+    my $texts = $class && !operator($class, '<=>') && !operator($class, '<') && operator($class, 'cmp');
     return ($texts ? $compare_text{$name} : $compare)->($target, $key) ? $true : $false;
   }
   Remora::NotFound->throw("no operation $name") if $name !~ /\A:(?:len|item|setitem|delitem|contains)\z/;
@@ -199,7 +199,7 @@ sub attribute {  # later
 sub iterator {  # later
   my ($target) = @_;
   my $class = blessed($target);
-  return $target if $class ? $target->can('next') || overload::Method($class, '<>') || $target->isa('IO::Handle') : reftype($target) =~ /\A(?:GLOB|IO)\z/;
+  return $target if $class ? $target->can('next') || operator($class, '<>') || $target->isa('IO::Handle') : reftype($target) =~ /\A(?:GLOB|IO)\z/;
   my $it = container($target);
   my $at = 0;
   return bless sub { $at < @$it ? $it->[$at++] : () }, 'Remora::Iterator' if reftype($it) eq 'ARRAY';
@@ -215,7 +215,7 @@ sub advance {  # later
   my $class = blessed($target);
   my $step = $class && $class eq 'Remora::Iterator' ? $target
     : $class && $target->can('next') ? sub { my $item = $target->next; defined $item ? $item : () }
-    : reftype($target) eq 'GLOB' || reftype($target) eq 'IO' || $class && overload::Method($class, '<>') ? sub { my $line = <$target>; defined $line ? $line : () }
+    : reftype($target) eq 'GLOB' || reftype($target) eq 'IO' || $class && operator($class, '<>') ? sub { my $line = <$target>; defined $line ? $line : () }
     : Remora::NotFound->throw('an object of ' . kind_of($target) . ' is no iterator');
   my ($end, @items) = (clock() + 0.005);
   while (@items < $most) {

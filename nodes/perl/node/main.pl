@@ -3,12 +3,23 @@
 # ---- user code's surroundings -----------------------------------------------------------------------------------------
 
 our (%spill, $bits, $guardian, $guard, $quiet, $loud);
-our $yield = $^O ne 'linux' ? undef : do {
+our $yield;  # the number of sched_yield, 0 where it is not known
+
+our ($collected, $idle, $timer) = (0, 0);
+our %timers = (x86_64 => [222, 223], aarch64 => [107, 110], riscv64 => [107, 110], powerpc64le => [240, 241], s390x => [254, 255]);
+
+sub machine {  # later
   require Config;
   my ($machine) = $Config::Config{archname} =~ /\A(\w+?)(?:-|_thread|\z)/;
-  {x86_64 => 24, aarch64 => 124, riscv64 => 124, i386 => 158, i486 => 158, i586 => 158, i686 => 158, arm => 158, powerpc64le => 158,
-    ppc64le => 158, s390x => 158}->{$machine};
-};
+  return $^O eq 'linux' ? $machine : '';
+}
+
+sub find_yield {  # later
+  my $machine = machine();
+  my %numbers = (x86_64 => 24, aarch64 => 124, riscv64 => 124, arm => 158, powerpc64le => 158, ppc64le => 158, s390x => 158,
+    map { $_ => 158 } qw(i386 i486 i586 i686));
+  return $yield = $numbers{$machine} || 0;
+}
 
 # `exit` in a call is an error of that call; in a fork of the node it is what it always is.
 *CORE::GLOBAL::exit = sub (;$) {
@@ -45,12 +56,32 @@ sub sleep_for {  # later
 sub on_signal {
   $signals++;
   if ($busy || $$ != $pid) { $noted = 1; return }
-  attend();
+  local ($@, $!, $?);  # no assignment: the status would be lost in it
+  my $before = $collected;
+  do { attend() } while $noted;
+  if ($collected != $before) { tick(1) if !$idle; $idle = 3 }
+  elsif ($idle && !--$idle) { tick(0) }
+}
+
+# A signal that comes just before user code waits (for a child, say) is not seen by perl before the next one, and a writer
+# whose pipe is full sends no next one. So for some time after output a timer of our own does. Where the system calls are
+# not known there is only the first signal.
+sub tick {  # later
+  my ($on) = @_;
+  my $numbers = $timers{machine()} or return;
+  if (!defined $timer) {
+    my ($id, $event) = ("\0" x 8, pack 'Q i i x48', 0, 29, 0);  # SIGIO
+    return if syscall $numbers->[0], 1, $event, $id;  # CLOCK_MONOTONIC
+    $timer = unpack 'i', $id;
+  }
+  my $ns = $on ? 10_000_000 : 0;
+  my $times = pack 'q4', 0, $ns, 0, $ns;
+  syscall $numbers->[1], $timer + 0, 0, $times, 0;
 }
 
 # From a signal, while user code runs: reads what came, writes what it printed and a beat.
-sub attend {  # later
-  local ($busy, $@, $!, $?, $_) = (1, $@, $!, $?);
+sub attend {
+  local ($busy, $@, $!, $?, $_) = 1;
   my $ready = $bits;
   if (select($ready, undef, undef, 0) > 0) {
     end() if $guardian && vec $ready, fileno $guardian, 1;
@@ -71,12 +102,13 @@ sub watch {
   }
   else {
     $watching = 0;
+    if ($idle) { tick(0); $idle = 0 }
     fcntl $R, 4, $quiet;
   }
 }
 
 # What was written to the descriptors 1 and 2, at most a MiB at a time.
-sub collect {  # later
+sub collect {
   $noted = 0;
   for (1 .. 16) {
     my $ready = $bits;
@@ -86,7 +118,7 @@ sub collect {  # later
     for my $fd (keys %spill) {
       next if !vec $ready, $fd, 1;
       my $n = sysread $spill{$fd}[0], my $data, 65536;
-      if ($n) { push @printed, [$spill{$fd}[1], $data]; $got = 1 }
+      if ($n) { $collected++; push @printed, [$spill{$fd}[1], $data]; $got = 1 }
     }
     return if !$got;
   }
@@ -144,7 +176,7 @@ sub receive {
   $| = 1 if !$|;
   flush() if $out ne '' || $noted || @dropped || @printed;
   my ($ready, $found);
-  if ($yield && $misses < 4) {
+  if ($misses < 4 && (defined $yield ? $yield : find_yield())) {
     my $late;
     while (1) {
       syscall $yield;
@@ -317,14 +349,13 @@ sub begin {
   stand_under_warden() if $told->{warden};
   my $host = host();
   $here = ($told->{name} || $host) . " pid $$";
-  my $user = $ENV{USER} || $ENV{LOGNAME} || getpwuid($<) || $<;
-  my $text = (encode({protocol => 1, version => $VERSION, credit => GRANT, language => sprintf('perl %vd', $^V), pid => $$,
-    host => $host, node => 'perl', user => "$user"}))[2];
+  my %self = (version => $VERSION, language => sprintf('perl %vd', $^V), host => $host, node => 'perl', user => $ENV{USER} || $ENV{LOGNAME} || "$<");
+  my $text = sprintf '{"protocol":1,"credit":%d,"pid":%d,%s}', GRANT, $$, join ',', map { "\"$_\":" . json_text($self{$_} =~ /[\x80-\xff]/ ? '?' : $self{$_}) } keys %self;
   write_all("\0REMORA\n" . pack(HEAD, length $text, HELLO, 0, 0, 0, 0, 0, 0) . $text);
   open STDIN, '<', '/dev/null';
   $bits = '';
   # The numbers are those of Linux; elsewhere Fcntl knows.
-  my ($own, $async) = $^O eq 'linux' ? (8, 020000) : (eval { Fcntl::F_SETOWN() } || 6, eval { Fcntl::O_ASYNC() } || 0x40);
+  my ($own, $async, $nonblock) = $^O eq 'linux' ? (8, 020000, 04000) : do { require Fcntl; (eval { Fcntl::F_SETOWN() } || 6, eval { Fcntl::O_ASYNC() } || 0x40, Fcntl::O_NONBLOCK()) };
   $SIG{IO} = $SIG{PROF} = \&on_signal;
   for ([1, \*STDOUT], [2, \*STDERR]) {
     my ($n, $handle) = @$_;
@@ -332,7 +363,7 @@ sub begin {
     open $handle, '>&', $to or fault("cannot move descriptor $n: $!");
     $spill{fileno $from} = [$from, $n];
     fcntl $from, $own, $$;
-    fcntl $from, 4, $async | 04000;
+    fcntl $from, 4, $async | $nonblock;
     vec($bits, fileno $from, 1) = 1;
     my $before = select $handle;
     $| = 1;

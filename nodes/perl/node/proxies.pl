@@ -5,11 +5,10 @@
 {
   package Remora::Proxy;
   our $AUTOLOAD;
-  overload->import(
+  Remora::Node::overloads(__PACKAGE__,
     '""' => sub { Remora::Node::proxy_text($_[0]) }, bool => sub { 1 },
     '==' => sub { ref $_[1] && Remora::Node::refaddr($_[0]) == Remora::Node::refaddr($_[1]) },
-    '!=' => sub { !ref $_[1] || Remora::Node::refaddr($_[0]) != Remora::Node::refaddr($_[1]) },
-    fallback => 1);
+    '!=' => sub { !ref $_[1] || Remora::Node::refaddr($_[0]) != Remora::Node::refaddr($_[1]) });
   sub AUTOLOAD {
     my $self = shift;
     my $name = substr $AUTOLOAD, rindex($AUTOLOAD, ':') + 1;
@@ -50,7 +49,7 @@ sub proxy_class {  # later
       push @more, $sign => sub { call_out($_[0], $_[2] ? $turned : $name, [$_[1]]) };
     }
   }
-  eval "package $class; overload->import(\@more, fallback => 1); 1" or die $@ if @more;
+  overloads($class, @more) if @more;
 }
 
 # Iteration fetches more with each round: one, two, four items and so on. State by the proxy's number, gone at the end.
@@ -123,12 +122,33 @@ sub start_call {  # later
   return $future;
 }
 
-sub call_out {  # later
+# Runs node code for user code. What a signal left undone meanwhile is done before user code goes on.
+sub in_node {
+  my ($code, @args) = @_;
+  my $was = $busy;
+  my ($value, $error);
+  {
+    local ($@, $SIG{__DIE__});
+    $busy = 1;
+    eval { $value = $code->(@args); 1 } or $error = $@;
+    $busy = $was;
+  }
+  attend() while $noted && !$busy;
+  die $error if $error;
+  return $value;
+}
+
+sub call_out {
   my ($proxy, $name, $args, $timeout) = @_;
-  local $busy = 1;
-  my $future = start_call(ref $proxy ? $$proxy : $proxy, $name, $args, $timeout);
-  my $value = eval { result($future, $timeout) };
-  if (!defined $value && ref(my $error = $@)) {
+  return in_node(\&call_now, ref $proxy ? $$proxy : $proxy, $name, $args, $timeout);
+}
+
+sub call_now {
+  my ($id, $name, $args, $timeout) = @_;
+  my $future = start_call($id, $name, $args, $timeout);
+  my $value;
+  if (!eval { $value = result($future, $timeout); 1 }) {
+    my $error = $@;
     cancel_out($future) if !$future->{settled};
     die $error;
   }
@@ -138,7 +158,6 @@ sub call_out {  # later
 sub cancel_out {  # later
   my ($future) = @_;
   delete $pending{$future->{id}} or return 0;
-  local $busy = 1;
   $out .= pack HEAD, 0, CANCEL, 0, 0, $future->{id}, 0, 0, 0;
   flush();
   @$future{qw(settled error)} = (1, Remora::Cancelled->new(message => 'cancelled here'));
@@ -148,7 +167,7 @@ sub cancel_out {  # later
 # Waits for a future; runs calls of its chain meanwhile.
 sub wait_for {  # later
   my ($future, $timeout) = @_;
-  local ($busy, $chain, $due, $@) = (1, $chain, $due);
+  local ($chain, $due, $@) = ($chain, $due);
   push @waits, $future;
   push @{$future->{calls}}, grep { $_->[3] == $future->{chain} } @queue;
   @queue = grep { $_->[3] != $future->{chain} } @queue if @{$future->{calls}};
@@ -159,7 +178,6 @@ sub wait_for {  # later
 
 sub result {  # later
   my ($future, $timeout) = @_;
-  local $busy = 1;
   wait_for($future, $timeout) if !$future->{settled};
   Remora::Timeout->throw("no answer within $timeout seconds") if !$future->{settled};
   if (my $answer = delete $future->{answer}) {
@@ -175,7 +193,7 @@ sub result {  # later
 
 {
   package Remora::Future;
-  sub result { Remora::Node::result(@_) }
-  sub cancel { Remora::Node::cancel_out(@_) }
+  sub result { Remora::Node::in_node(\&Remora::Node::result, @_) }
+  sub cancel { Remora::Node::in_node(\&Remora::Node::cancel_out, @_) }
   sub done { $_[0]{settled} ? 1 : 0 }
 }

@@ -6,12 +6,12 @@
 
 {
   package Remora::Bytes;
-  overload->import('""' => sub { ${$_[0]} }, fallback => 1);
+  Remora::Node::overloads(__PACKAGE__, '""' => sub { ${$_[0]} });
   package Remora::Boolean;
-  overload->import('""' => sub { ${$_[0]} }, bool => sub { ${$_[0]} }, fallback => 1);
+  Remora::Node::overloads(__PACKAGE__, '""' => sub { ${$_[0]} }, bool => sub { ${$_[0]} });
   package Remora::Map;
   # A map with keys that are no text: an array of pairs. As a hash it is a copy by the keys' texts.
-  overload->import('%{}' => sub { $_[0]->hash }, bool => sub { 1 }, '""' => sub { overload::StrVal($_[0]) }, fallback => 1);
+  Remora::Node::overloads(__PACKAGE__, '%{}' => sub { $_[0]->hash }, bool => sub { 1 });
   sub new { my ($class, @pairs) = @_; bless [@pairs], $class }
   sub pairs { @{$_[0]} }
   sub keys { map { $_->[0] } @{$_[0]} }
