@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "helper"
+require "pp"
 require "set"
 
 class TestValues < FarTest
@@ -115,6 +116,7 @@ class TestValues < FarTest
     assert object.is_a?(Remora::Proxy) && Remora::Proxy === object && object.kind_of?(BasicObject)
     assert object.respond_to?(:size) && object.respond_to?(:[]) && !object.respond_to?(:to_ary) && !object.respond_to?(:frobnicate)
     assert_equal [object], [object].flatten
+    assert_equal "#{object.inspect}\n", PP.pp(object, +"")
     assert object && !object.nil?
     assert_raises(TypeError) { object.dup }
     assert_raises(TypeError) { Marshal.dump(object) }

@@ -7,10 +7,10 @@ module Remora
     #
     # where: a Connection, a spec (then the connection lives as long as anything that came from it), or the Proxy of a connection that the far side has
     # made. cls: "Foo::Bar", "file:Foo::Bar", or a class of a local file, whose source travels.
-    def new_on(where, cls, *args, **named, &block)
+    ruby2_keywords def new_on(where, cls, *args, &block) # in Ruby 2.7 a Hash at the end is else taken for keywords
       name = Names.of(cls)
-      return at(where, "new_on", name).call(where, name, *args, **named, &block) if Capi.proxy?(where)
-      serve(root_of(where), name).new(name, *args, **named, &block)
+      return at(where, "new_on", name).call(where, name, *args, &block) if Capi.proxy?(where)
+      serve(root_of(where), name).new(name, *args, &block)
     end
 
     # The Proxy of a function on the far side ("Process.pid", "file:name", or a Method), or nil if there is no such thing.

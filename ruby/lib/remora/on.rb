@@ -4,8 +4,8 @@ module Remora
   # `using Remora::On` lets classes and methods be asked themselves: Set.new_on(conn, [1, 2]), Process.method(:pid).can_on(conn).
   module On
     refine Class do
-      def new_on(where, *args, **named, &block)
-        Remora.new_on(where, self, *args, **named, &block)
+      ruby2_keywords def new_on(where, *args, &block)
+        Remora.new_on(where, self, *args, &block)
       end
     end
 

@@ -23,6 +23,10 @@ module Remora
       inspect
     end
 
+    def pretty_print(out)
+      out.text(inspect)
+    end
+
     def instance_of?(cls)
       self.class.equal?(cls)
     end
@@ -48,7 +52,7 @@ module Remora
     module Callable
       def to_proc
         proxy = self
-        ::Kernel.proc { |*args, **named, &block| proxy.call(*args, **named, &block) }
+        ::Kernel.proc { |*args, &block| proxy.call(*args, &block) }.ruby2_keywords
       end
     end
 
