@@ -23,8 +23,8 @@ static void *construct(const remora_value *args, remora_error **err) {
   return &one;
 }
 
-static const remora_module_class classes[] = {{"Peer", {sizeof(remora_class), "bench_far.Peer", "", call}, construct, NULL},
-                                              {0}};
+static const remora_module_class classes[] = {
+    {"Peer", {sizeof(remora_class), "bench_far.Peer", "", call}, construct, NULL}, {0}};
 static const remora_module module = {sizeof module, NULL, classes};
 
 REMORA_MODULE const remora_module *remora_module_v1(void) { return &module; }

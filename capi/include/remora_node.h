@@ -27,8 +27,9 @@ typedef struct remora_module_function {
 } remora_module_function;
 
 typedef struct remora_module_class {
-  const char *name;      /* NULL ends the table */
-  remora_class instance; /* what its objects are called over there, what they can, and the function that runs their methods */
+  const char *name; /* NULL ends the table */
+  remora_class
+      instance; /* what its objects are called over there, what they can, and the function that runs their methods */
   /* The userdata of a new object; NULL: *err is set. */
   void *(*construct)(const remora_value *args, remora_error **err);
   void (*destroy)(void *userdata); /* neither side uses it any more; may be NULL */

@@ -222,7 +222,8 @@ remora_value *remora_value_call(const remora_value *callee, const char *method, 
     return error_set(err, REMORA_E_INVALID, "this value is nothing that can be called here"), NULL;
   remora_value *none = args ? NULL : remora_list();
   remora_error *why = NULL;
-  remora_value *result = args || none ? o->cls->call(o->userdata, method ? method : "", args ? args : none, &why) : NULL;
+  remora_value *result =
+      args || none ? o->cls->call(o->userdata, method ? method : "", args ? args : none, &why) : NULL;
   if (!args && !none) (void)error_set(&why, REMORA_E_NOMEM, NULL);
   (void)remora_value_unref(none);
   if (!why) return result ? result : remora_null();

@@ -190,6 +190,11 @@ static remora_event *far_take(remora_conn *c) {
   hub *h = c->hub;
   far_role *f = c->far;
   hub_lock(h);
+  if (h->default_queue->reap) { /* what was given back before the next call goes before it */
+    hub_unlock(h);
+    (void)remora_queue_reap(h->default_queue);
+    hub_lock(h);
+  }
   remora_event *e = queue_find(h->default_queue, NULL, true), *next = NULL;
   if (e) {
     queue_started(e);
@@ -223,7 +228,6 @@ int far_serve(remora_conn *c) {
       (void)remora_event_free(e);
       continue;
     }
-    (void)remora_queue_reap(q);
     waiter w = {.queue = q, .serves = true, .gone = c, .looks = c, .fd = -1};
     if (loop_spin(h, &w) == REMORA_WAIT_AGAIN) {
       w = (waiter){.queue = q, .serves = true, .gone = c};

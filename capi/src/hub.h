@@ -190,7 +190,7 @@ struct remora_conn {
   struct modules *modules;
   struct far_role *far; /* NULL: this is the near side */
   bool program_sent;    /* the C node's */
-  int outputs_running; /* OUTPUT events taken and not freed */
+  int outputs_running;  /* OUTPUT events taken and not freed */
   bool out_pipe_grown, in_pipe_grown;
 };
 

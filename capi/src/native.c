@@ -24,8 +24,8 @@ static void native_find(void) {
   static const char *const ups[] = {"", "/..", "/../.."};
   const char *folder = language_folder(), *slash = strrchr(folder, '/');
   for (size_t i = 0; slash && i < sizeof ups / sizeof *ups; i++) {
-    (void)snprintf(native_found, sizeof native_found, "%.*s/..%s/libexec/remora/remora-node", (int)(slash - folder), folder,
-                   ups[i]);
+    (void)snprintf(native_found, sizeof native_found, "%.*s/..%s/libexec/remora/remora-node", (int)(slash - folder),
+                   folder, ups[i]);
     if (access(native_found, X_OK) == 0) return;
   }
   *native_found = 0;

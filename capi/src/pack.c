@@ -52,9 +52,7 @@ static void walk_wrong(walk *w, char letter) {
   w->lost = true;
 }
 
-static int walk_end(walk *w, remora_error **err) {
-  return w->code ? error_set(err, w->code, "%s", w->fault) : 0;
-}
+static int walk_end(walk *w, remora_error **err) { return w->code ? error_set(err, w->code, "%s", w->fault) : 0; }
 
 /* ---------------------------------------------------------------------------------------------------------------- pack */
 
@@ -212,8 +210,9 @@ remora_value *remora_pack(remora_error **err, const char *format, ...) {
 static void unpack_item(walk *w, const remora_value *v);
 
 static const char *kind_name(const remora_value *v) {
-  static const char *const names[] = {"null",  "boolean", "integer", "large integer", "float",           "text",
-                                      "bytes", "list",    "tuple",   "map",           "object over there", "object of ours"};
+  static const char *const names[] = {
+      "null", "boolean", "integer", "large integer",     "float",         "text", "bytes",
+      "list", "tuple",   "map",     "object over there", "object of ours"};
   return v ? names[remora_value_kind(v)] : "nothing";
 }
 
@@ -298,7 +297,8 @@ static void unpack_integer(walk *w, char letter, const remora_value *v) {
     return;
   }
   int64_t n = truth ? remora_as_bool(v) : remora_as_int(v);
-  if (small && (n < INT_MIN || n > INT_MAX)) walk_fault(w, REMORA_E_INVALID, "the integer does not fit into an int", "");
+  if (small && (n < INT_MIN || n > INT_MAX))
+    walk_fault(w, REMORA_E_INVALID, "the integer does not fit into an int", "");
   if (!w->stores) return;
   if (wide) *wide = n;
   if (small) *small = (int)n;

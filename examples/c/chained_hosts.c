@@ -6,7 +6,8 @@ int main(int argc, char **argv) {
 
   /* 1. A list of hops is one connection: here a command that carries stdin and stdout to the next. */
   remora_options *opts = remora_options_new();
-  check(remora_options_set(opts, "hops", remora_pack(&err, "[s s] s", "env", "REMORA_EXAMPLE=hop", "-"), &err) == 0, err);
+  check(remora_options_set(opts, "hops", remora_pack(&err, "[s s] s", "env", "REMORA_EXAMPLE=hop", "-"), &err) == 0,
+        err);
   remora_conn *conn = remora_connect(NULL, opts, &err);
   check(conn != NULL, err);
   remora_options_free(opts);

@@ -61,7 +61,8 @@ int main(int argc, char **argv) {
   /* remora_new_on always gives a proxy, also for a type that otherwise crosses by value. */
   remora_proxy *table = make(conn, "builtins.dict", remora_pack(&err, "{s:i}", "a", 1));
   remora_value_unref(call(table, ":setitem", remora_pack(&err, "s i", "b", 2)));
-  printf("far dict: %lld %lld %lld\n", number(call(table, ":len", NULL)), number(call(table, ":item", remora_pack(&err, "s", "b"))),
+  printf("far dict: %lld %lld %lld\n", number(call(table, ":len", NULL)),
+         number(call(table, ":item", remora_pack(&err, "s", "b"))),
          number(call(table, ":contains", remora_pack(&err, "s", "a"))));
 
   remora_proxy_unref(table);

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] = "remora-node " REMORA_VERSION ": the far side of a connection; it is started by libremora (node \"c\"), "
-                            "which speaks to its standard input and output.\n";
+static const char usage[] =
+    "remora-node " REMORA_VERSION ": the far side of a connection; it is started by libremora (node \"c\"), "
+    "which speaks to its standard input and output.\n";
 
 static void write_all(int fd, const void *data, size_t length) {
   const char *p = data;
@@ -58,7 +59,8 @@ static remora_value *read_hello(int from, int to) {
   if (!hello || remora_value_kind(hello) != REMORA_MAP) say_bye(to, "the greeting cannot be read");
   char why[100];
   int64_t protocol = remora_as_int(remora_get(hello, "protocol"));
-  (void)snprintf(why, sizeof why, "the near side speaks protocol %lld, this node %d", (long long)protocol, FRAME_PROTOCOL);
+  (void)snprintf(why, sizeof why, "the near side speaks protocol %lld, this node %d", (long long)protocol,
+                 FRAME_PROTOCOL);
   if (protocol != FRAME_PROTOCOL) say_bye(to, why);
   return hello;
 }

@@ -205,8 +205,7 @@ static remora_value *root_rest(const remora_value *args) {
   for (size_t i = 1; !failed && i < remora_length(args); i++)
     failed = remora_append(rest, remora_value_ref((remora_value *)(uintptr_t)remora_at(args, i)));
   const remora_value *keywords = remora_keywords(args);
-  if (!failed && keywords)
-    failed = remora_set_keywords(rest, remora_value_ref((remora_value *)(uintptr_t)keywords));
+  if (!failed && keywords) failed = remora_set_keywords(rest, remora_value_ref((remora_value *)(uintptr_t)keywords));
   return failed ? remora_value_unref(rest) : rest;
 }
 
@@ -228,7 +227,8 @@ static remora_value *root_new(entry *e, const char *name, const char *refusal, c
   remora_value *rest = root_rest(args);
   remora_value *made = rest ? remora_module_new(e->class, rest, err) : NULL;
   (void)remora_value_unref(rest);
-  if (!made && !*err) (void)error_set(err, REMORA_E_REMOTE, "%s: the constructor made nothing and did not say why", name);
+  if (!made && !*err)
+    (void)error_set(err, REMORA_E_REMOTE, "%s: the constructor made nothing and did not say why", name);
   return made;
 }
 

@@ -133,7 +133,8 @@ static void test_that_do_not_start(void **state) {
   static const struct {
     const char *script, *text;
   } table[] = {
-      {"printf '\\000REMORA?Linux %s\\n' $(uname -m); head -c 100 >/dev/null; echo I fell over >&2; exit 3", "I fell over"},
+      {"printf '\\000REMORA?Linux %s\\n' $(uname -m); head -c 100 >/dev/null; echo I fell over >&2; exit 3",
+       "I fell over"},
       {"printf '\\000REMORA?Linux %s\\n' $(uname -m); exit 0", "the far side ended"},
       {"printf '\\000REMORA?\\n'", "the far side is "},
       {"exit 127", "a program was not found there"},
@@ -148,8 +149,12 @@ static void test_that_do_not_start(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_child),         cmocka_unit_test(test_sent),  cmocka_unit_test(test_sent_behind_rubbish),
-      cmocka_unit_test(test_there_already), cmocka_unit_test(test_named), cmocka_unit_test(test_other_machine),
+      cmocka_unit_test(test_child),
+      cmocka_unit_test(test_sent),
+      cmocka_unit_test(test_sent_behind_rubbish),
+      cmocka_unit_test(test_there_already),
+      cmocka_unit_test(test_named),
+      cmocka_unit_test(test_other_machine),
       cmocka_unit_test(test_that_do_not_start),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,9 +33,8 @@ static remora_value *packed(remora_value *v, const remora_error *err) {
 static void test_scalars(void **state) {
   (void)state;
   remora_error *err = NULL;
-  remora_value *args = PACK("n b b i I, d D s s% y",
-                            2, 0, -7, INT64_MIN, 1.5, "123456789012345678901", "a\xc3\xa9", "x\0y", (size_t)3, "\xff\0",
-                            (size_t)2);
+  remora_value *args = PACK("n b b i I, d D s s% y", 2, 0, -7, INT64_MIN, 1.5, "123456789012345678901", "a\xc3\xa9",
+                            "x\0y", (size_t)3, "\xff\0", (size_t)2);
   assert_int_equal(remora_length(args), 10);
   assert_int_equal(remora_value_kind(remora_at(args, 0)), REMORA_NULL);
   assert_int_equal(remora_as_bool(remora_at(args, 1)), 1);
@@ -46,8 +45,8 @@ static void test_scalars(void **state) {
   const char *big = NULL, *s = NULL, *text = NULL;
   const void *bytes = NULL;
   size_t text_length = 0, length = 0;
-  assert_int_equal(remora_unpack(args, &err, "n b b i I d D s s% y", &b1, &b2, &i, &wide, &d, &big, &s, &text, &text_length,
-                                 &bytes, &length),
+  assert_int_equal(remora_unpack(args, &err, "n b b i I d D s s% y", &b1, &b2, &i, &wide, &d, &big, &s, &text,
+                                 &text_length, &bytes, &length),
                    0);
   WORKS(err);
   assert_true(b1 == 1 && b2 == 0 && i == -7 && wide == INT64_MIN && d == 1.5);
@@ -65,7 +64,9 @@ static void test_containers(void **state) {
   int first = 0, second = 0;
   const char *x = NULL;
   const remora_value *rest = NULL;
-  assert_int_equal(remora_unpack(v, &err, "={s:[i i], s:[s], s?:i, s:v}", "a", &first, &second, "t", &x, "none", &first, "e", &rest), 0);
+  assert_int_equal(
+      remora_unpack(v, &err, "={s:[i i], s:[s], s?:i, s:v}", "a", &first, &second, "t", &x, "none", &first, "e", &rest),
+      0);
   WORKS(err);
   assert_true(first == 1 && second == 2 && remora_length(rest) == 0 && remora_value_kind(rest) == REMORA_LIST);
   assert_string_equal(x, "x");
@@ -150,8 +151,8 @@ static void test_what_cannot_be_packed(void **state) {
   FAILS(REMORA_E_VALUE, "UTF-8", "s", "\xff");
   FAILS(REMORA_E_VALUE, "UTF-8", "[s%]", "ab\xff", (size_t)3);
   /* A fault before them does not lose what was to be stolen (the sanitizer tells). */
-  FAILS(REMORA_E_VALUE, "UTF-8", "s V [V {s:V}] k{s:V}", "\xff", remora_str("1"), remora_str("2"), "a", remora_str("3"), "b",
-        remora_str("4"));
+  FAILS(REMORA_E_VALUE, "UTF-8", "s V [V {s:V}] k{s:V}", "\xff", remora_str("1"), remora_str("2"), "a", remora_str("3"),
+        "b", remora_str("4"));
   char deep[300];
   memset(deep, '[', sizeof deep - 1);
   deep[sizeof deep - 1] = 0;

@@ -200,10 +200,10 @@ static remora_value *thing_call(void *userdata, const char *method, const remora
 }
 
 static const remora_module_function functions[] = {
-    {"prints", prints},     {"floods", floods},   {"reads", reads},       {"naps", naps},
-    {"computes", computes}, {"child", starts_child}, {"forks", forks},    {"living", living},
-    {"started", started},   {"threaded", threaded}, {"caught", caught},   {"fails", fails},
-    {"onward", onward},     {"keywords", keywords}, {"broken", broken_value}, {NULL, NULL}};
+    {"prints", prints},     {"floods", floods},      {"reads", reads},         {"naps", naps},
+    {"computes", computes}, {"child", starts_child}, {"forks", forks},         {"living", living},
+    {"started", started},   {"threaded", threaded},  {"caught", caught},       {"fails", fails},
+    {"onward", onward},     {"keywords", keywords},  {"broken", broken_value}, {NULL, NULL}};
 static const remora_module_class classes[] = {
     {"Thing", {sizeof(remora_class), "far_c.Thing", "call len", thing_call}, thing_construct, thing_destroy}, {0}};
 static const remora_module module = {sizeof module, functions, classes};

@@ -99,8 +99,8 @@ static remora_value *balance_of(const remora_value *args, remora_error **err) {
 }
 
 static remora_value *kind(const remora_value *args, remora_error **err) {
-  static const char *const words[] = {"null", "bool", "int", "bigint", "float", "text",
-                                      "bytes", "list", "tuple", "map", "proxy", "object"};
+  static const char *const words[] = {"null",  "bool", "int",   "bigint", "float", "text",
+                                      "bytes", "list", "tuple", "map",    "proxy", "object"};
   (void)err;
   return remora_str(words[remora_value_kind(remora_at(args, 0))]);
 }
@@ -112,13 +112,14 @@ static remora_value *size(const remora_value *args, remora_error **err) {
   const char *text = remora_as_text(v, &length);
   if (!text) return remora_int((int64_t)remora_length(v));
   int64_t n = 0; /* of text the characters */
-  for (size_t i = 0; i < length; i++) n += remora_value_kind(v) != REMORA_TEXT || ((unsigned char)text[i] & 0xc0) != 0x80;
+  for (size_t i = 0; i < length; i++)
+    n += remora_value_kind(v) != REMORA_TEXT || ((unsigned char)text[i] & 0xc0) != 0x80;
   return remora_int(n);
 }
 
-static const remora_module_function functions[] = {
-    {"echo", echo}, {"add", add},   {"say", say}, {"apply", apply}, {"make", make}, {"balance_of", balance_of},
-    {"kind", kind}, {"size", size}, {NULL, NULL}};
+static const remora_module_function functions[] = {{"echo", echo},   {"add", add},   {"say", say},
+                                                   {"apply", apply}, {"make", make}, {"balance_of", balance_of},
+                                                   {"kind", kind},   {"size", size}, {NULL, NULL}};
 static const remora_module_class classes[] = {
     {"Account", {sizeof(remora_class), "smoke.Account", "", account_call}, account_construct, account_destroy}, {0}};
 static const remora_module module = {sizeof module, functions, classes};
