@@ -478,7 +478,9 @@ module Remora
     # The node itself cannot go on: says why on all ways that there are, and ends.
     def fatal(error)
       exit!(0) if forked?
-      text = Fault === error ? Errors.text(error.message) : "#{error.class}: #{error.message}\n#{Array(error.backtrace).join("\n")}"
+      text = error.message
+      text = "#{error.class}: #{text}\n#{Array(error.backtrace).join("\n")}" unless Fault === error
+      text = Errors.text(text)
       @error.write(text + "\n") unless Fault === error || @ending
       begin
         @w.write(Remora.frame(BYE, text[0, 20000])) unless @ending

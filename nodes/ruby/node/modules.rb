@@ -250,6 +250,8 @@ module Remora
     # A function: public in its module, or defined at the top level of a file, or everybody's, as puts is.
     def method(scope, name)
       return nil if name.nil? || name.empty?
+      # eval would see our constants and variables.
+      return TOPLEVEL_BINDING.method(:eval) if name == "eval" && (scope.equal?(Kernel) || scope.equal?(Object))
       if scope.equal?(Object)
         main = TOPLEVEL_BINDING.receiver
         return main.method(name) if main.respond_to?(name, true)

@@ -236,7 +236,7 @@ module Remora
         next unless at
         item = line.delete_at(at)
         @owed += item[9] if item[2] != 0
-        send_message(ERROR, 0, call, Errors.describe(Cancelled.new("cancelled before it started"), @here)) if item[1] & ONEWAY == 0
+        fail_call(call, Cancelled.new("cancelled before it started")) if item[1] & ONEWAY == 0
         return
       end
       @cancelled.clear if @cancelled.size > 1000  # mostly calls that had been answered when this came
