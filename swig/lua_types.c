@@ -583,7 +583,7 @@ static int capi_printable(lua_State *L) {
 static int capi_now(lua_State *L) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  lua_pushnumber(L, (lua_Number)t.tv_sec * 1000 + (lua_Number)(t.tv_nsec / 1000) / 1000);
+  lua_pushnumber(L, (lua_Number)t.tv_sec * 1000 + (lua_Number)t.tv_nsec / 1e6);
   return 1;
 }
 

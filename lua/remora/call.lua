@@ -122,8 +122,9 @@ end
 ---@param how { timeout: number?, oneway: boolean? }
 ---@return any
 function call.options(target, how)
+  how = how or {}
   local manner = manner_of(target, "options")
-  for name in pairs(how or {}) do
+  for name in pairs(how) do
     if name ~= "timeout" and name ~= "oneway" then errors.invalid("options: unknown option %s (timeout, oneway)", tostring(name)) end
   end
   if how.timeout ~= nil then manner[2] = call.milliseconds(how.timeout, "timeout") end
