@@ -136,7 +136,8 @@ static void carrier_wrap_place(spec_words *words, const remora_options *opts) {
 static void carrier_wrap_start(spec_words *words, const struct remora_embedded_node *program, int64_t heartbeat) {
   char *every = NULL;
   spec_words start = {0};
-  int rc = heartbeat < 0 ? asprintf(&every, "0") : asprintf(&every, "%" PRId64 ".%03d", heartbeat / 1000, (int)(heartbeat % 1000));
+  int rc = heartbeat < 0 ? asprintf(&every, "0")
+                         : asprintf(&every, "%" PRId64 ".%03d", heartbeat / 1000, (int)(heartbeat % 1000));
   if (rc < 0) every = NULL;
   static const char *const shell[] = {"sh", "-c"};
   for (size_t i = 0; i < sizeof shell / sizeof *shell; i++) spec_words_add(&start, shell[i]);

@@ -32,7 +32,7 @@ typedef struct carrier {
   bool own_group;         /* a local child that cannot ignore SIGINT: a stock Lua makes an error of it */
   bool has_ssh;           /* somewhere in the chain */
   bool has_sudo;
-  bool asks; /* the far side may lack the node: it speaks first (native.h) */
+  bool asks;         /* the far side may lack the node: it speaks first (native.h) */
   char *name;        /* for messages: "deploy@web1", "-", "bastion > web1 > root@" */
   char *interpreter; /* for messages: "python3", "nice -n 10 python3" */
   char **argv;       /* NULL-terminated; what is started here */

@@ -76,3 +76,19 @@ def test_a_computation_ends_with_the_connection(connect):
     conn.close()
     assert conn.wait_closed(10)
     gone(pid)
+
+
+@pytest.mark.parametrize("lua", ["lua5.1", "lua5.4", "luajit"])
+def test_a_local_lua_is_not_of_our_job(lua):
+    """The stock interpreter makes an error of SIGINT wherever it stands, and dies of the second."""
+    with remora.connect("-", node="lua", interpreter=[lua], roots={"lua": ROOTS}) as conn:
+        assert os.getpgid(conn.pid) == conn.pid != os.getpgrp()
+        assert remora.can_on(conn, "smoke:add")(1, 2) == 3
+
+
+def test_a_local_computation_ends_with_the_connection():
+    conn = remora.connect("-", node="lua")
+    remora.start(remora.can_on(conn, "load" if conn.hello["language"] >= "lua 5.2" else "loadstring")("while true do end"))()
+    conn.close()
+    assert conn.wait_closed(20)
+    gone(conn.pid)

@@ -24,7 +24,9 @@ end
 function Thing:started(adder)
   local futures = {}
   for i = 1, 5 do futures[i] = remora.start(adder):add(i - 1, 1) end
-  return remora.await_all(futures, 30)
+  local results = remora.await_all(futures, 30)
+  results.n = nil
+  return results
 end
 
 function Thing:items(it)
@@ -97,7 +99,16 @@ function Thing:containers(it)
 end
 
 function Thing:words(f) return f(1, remora.kw {b = 2}) end
-function Thing:dotted(adder) return remora.start(adder).add(1, 2):result(10) end
+function Thing:dotted(adder) return remora.start(adder).add(1, 2):get(10) end
+function Thing:futures(sum, fail)
+  local one, two, three = remora.start(sum)(1, 2), remora.start(fail)(), remora.start(sum)(3, 4)
+  local ok, e = pcall(remora.await_all, {one, two, three}, 20)
+  local late = remora.start(sum)(5, 6)
+  return remora.list {one:get(), ok, e.class, e:is("ValueError"), three:done(), late:cancel(), late:cancelled(), (pcall(late.get, late)),
+    remora.options(sum, {timeout = 30})(7, 8), remora.start(remora.options(sum, {timeout = 30}))(1, 1):wait(30)}
+end
+
+function Thing:no_file() return remora.list {dofile() or "nothing", type(loadfile()), loadfile("/no/such/file") or "none"} end
 function Thing:file(path, text)
   self.left = io.open(path, "w")
   self.left:write(text)

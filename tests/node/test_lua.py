@@ -206,6 +206,13 @@ def test_near_objects_and_iterators(thing):
     assert thing.containers(Lent([5, 6], "len item contains")) == [2, 5, True, False]
 
 
+def test_futures(thing):
+    def fail():
+        raise ValueError("x")
+    assert thing.futures(lambda a, b: a + b, fail) == [3, False, "RemoteError", True, True, True, True, False, 15, True]
+    assert thing.no_file() == ["nothing", "function", "none"]
+
+
 def test_callbacks_are_released(thing):
     for _ in range(100):
         thing.back(lambda x: x, 1)

@@ -107,7 +107,7 @@ local run
 -- Serves until the future is there: calls of its chain run at once, others wait.
 local function wait(future, timeout)
   local late = timeout and clock() + timeout + COARSE
-  while not future.done do
+  while not future.settled do
     local item
     for i = first, last do
       if queue[i] and queue[i].chain == future.chain then
@@ -126,39 +126,50 @@ local function wait(future, timeout)
         queue[last] = item
       end
     end
-    if late and not future.done and clock() > late then err("Timeout", format("no answer within %g seconds", timeout)) end
+    if late and not future.settled and clock() > late then err("Timeout", format("no answer within %g seconds", timeout)) end
   end
 end
 
-function future_methods:result(timeout)
-  if not self.done then wait(self, timeout) end
+-- The result; raises what the call raised.
+function future_methods:get(timeout)
+  if not self.settled then wait(self, timeout) end
   if self.body then
     local flags, body, refs, raw = self.flags, self.body, self.refs, self.raws
     self.body, self.refs, self.raws = nil, nil, nil
     local ok, value = pcall(decode, body, flags % 2 == PLAIN, refs, raw)
     if not ok then
-      self.error = value
+      self.failure = value
     elseif self.kind == ERROR then
-      self.error = revive(value)
+      self.failure = revive(value)
     elseif value ~= null then
       self.value = value
     end
   end
-  if self.error then error(self.error, 0) end
+  if self.failure then error(self.failure, 0) end
   return self.value
 end
 
+-- Whether it is done, after waiting for it.
+function future_methods:wait(timeout)
+  local ok, e = pcall(wait, self, timeout)
+  if not ok and not (raw_metatable(e) == error_meta and e.class == "Timeout" and e.own) then error(e, 0) end
+  return self.settled == true
+end
+
+function future_methods:done() return self.settled == true end
+function future_methods:cancelled() return self.settled == "cancelled" end
+
 function future_methods:cancel()
-  if self.done or not pending[self.call] then return false end
+  if self.settled or not pending[self.call] then return false end
   pending[self.call] = nil
   send_frame(frame(CANCEL, "", 0, self.call))
   flush()
-  self.done, self.error = true, make_error("Cancelled", "cancelled here")
+  self.settled, self.failure = "cancelled", make_error("Cancelled", "cancelled here")
   return true
 end
 
 function call_near(id, name, timeout, ...)
-  return start_call(id, name, timeout, ...):result()
+  return start_call(id, name, timeout, ...):get()
 end
 
 -- ---- calls of the other side
@@ -201,7 +212,7 @@ local function invoke(item)
 end
 
 local protected
-if pcall(xpcall, function(x) assert(x) end, error, true) and select(2, xpcall(function(x) return x end, error, true)) then
+if select(2, xpcall(function(x) return x end, error, true)) then
   function protected(item) return xpcall(invoke, caught, item) end
 else
   function protected(item) -- 5.1 passes nothing on

@@ -10,8 +10,9 @@ local error_meta = {
   __concat = function(a, b) return tostring(a) .. tostring(b) end,
 }
 
--- Whether it is of that class: "ValueError", "remora.Timeout".
+-- Whether it is of that class: "ValueError", "Timeout".
 function error_methods:is(name)
+  if self.class == name then return true end
   for _, class in ipairs(self.type) do
     if class == name then return true end
   end
@@ -19,7 +20,7 @@ function error_methods:is(name)
 end
 
 local function make_error(class, message)
-  return setmetatable({type = {"remora." .. class}, message = message, language = "lua", own = true}, error_meta)
+  return setmetatable({class = class, type = {"remora." .. class}, message = message, language = "lua", own = true}, error_meta)
 end
 
 function err(class, message)
@@ -66,7 +67,7 @@ local function describe(e, trace)
   local info = {language = "lua", hops = {here}}
   if type(e) == "table" and raw_metatable(e) == error_meta then
     for key, value in next, e do info[key] = value end
-    info.own = nil
+    info.own, info.class = nil, nil
     info.hops = list_of_texts(e.hops)
     info.hops[#info.hops + 1] = here
     info.type = list_of_texts(e.type)
@@ -100,5 +101,6 @@ local function revive(info)
   e.type = list_of_texts(e.type)
   if #e.type == 0 then e.type[1] = "" end
   setmetatable(e.type, nil)
+  e.class = sub(e.type[1], 1, 7) == "remora." and sub(e.type[1], 8) or "RemoteError"
   return setmetatable(e, error_meta)
 end

@@ -46,7 +46,7 @@ local function message(kind, flags, mlen, call, aux, id, chain, payload)
     local future = pending[call]
     if future then
       pending[call] = nil
-      future.done, future.kind, future.flags, future.body, future.refs, future.raws = true, kind, flags, body, refs, raw
+      future.settled, future.kind, future.flags, future.body, future.refs, future.raws = true, kind, flags, body, refs, raw
     end
     return nil
   end

@@ -26,7 +26,8 @@ local function far(word) -- the operation, on an object of either side
 end
 
 remora.len, remora.item, remora.setitem, remora.delitem = far ":len", far ":item", far ":setitem", far ":delitem"
-remora.contains, remora.get, remora.set, remora.str = far ":contains", far ":get", far ":set", far ":str"
+remora.contains, remora.getattr, remora.setattr, remora.str = far ":contains", far ":get", far ":set", far ":str"
+remora.get, remora.set = remora.getattr, remora.setattr
 
 -- Items of an object of the near side, fetched one, two, four and so on at a time.
 function remora.iter(it)
@@ -45,36 +46,62 @@ function remora.iter(it)
   end
 end
 
--- start(object):method(...) and start(f)(...) give a future.
-local function starter(it, timeout, oneway)
-  local id = id_of(it)
-  return setmetatable({}, {
+-- Stands for an object whose methods are called in another way, by `do_call` with id, name, timeout and arguments.
+local way_of = setmetatable({}, {__mode = "k"}) -- such a stand-in -> id and timeout
+local function stand_in(it, timeout, do_call)
+  local known = way_of[it]
+  local id = known and known.id or id_of(it)
+  timeout = timeout or known and known.timeout
+  local made = setmetatable({}, {
     __index = function(self, name)
       return function(first_value, ...)
-        if rawequal(first_value, self) then return start_call(id, name, timeout, ...) end
-        return start_call(id, name, timeout, first_value, ...)
+        if rawequal(first_value, self) then return do_call(id, name, timeout, ...) end
+        return do_call(id, name, timeout, first_value, ...)
       end
     end,
-    __call = function(_, ...) return start_call(id, "", timeout, ...) end,
+    __call = function(_, ...) return do_call(id, "", timeout, ...) end,
   })
+  way_of[made] = {id = id, timeout = timeout}
+  return made
 end
 
-function remora.start(it, options)
-  return starter(it, options and options.timeout)
+-- start(object):method(...) and start(f)(...) give a future.
+function remora.start(it)
+  return stand_in(it, nil, start_call)
+end
+
+function remora.options(it, options)
+  return stand_in(it, options.timeout, function(id, name, timeout, ...)
+    return start_call(id, name, timeout, ...):get(timeout)
+  end)
 end
 
 function remora.await_future(future, timeout)
-  return future:result(timeout)
+  return future:get(timeout)
 end
 
+-- The results in order, their number in `n`; raises the first error when all are done.
 function remora.await_all(futures, timeout)
-  local results = {}
+  local late = timeout and clock() + timeout
+  local results, failure = {n = #futures}, nil
   for i, future in ipairs(futures) do
-    local value = future:result(timeout)
-    if value == nil then value = null end
-    results[i] = value
+    local ok, value = pcall(future.get, future, late and math.max(0, late - clock()))
+    if ok then
+      results[i] = value
+    elseif not future.settled then
+      error(value, 0)
+    else
+      failure = failure or value
+    end
   end
+  if failure then error(failure, 0) end
   return results
+end
+
+-- The name of a near object's type, and what can be done with it without asking.
+function remora.type(it)
+  local record = records[it]
+  if record then return record.name, record.words end
 end
 
 -- A class of errors: calling it makes one; remora.is_error(e, "ValueError").

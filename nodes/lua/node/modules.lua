@@ -45,7 +45,7 @@ end
 local function member(value, path)
   for part in path:gmatch("[^.]+") do
     if type(value) ~= "table" and type(value) ~= "userdata" then return nil end
-    value = value[part]
+    if value == _G then value = rawget(_G, part) else value = value[part] end -- a strict _G raises for what is not there
     if value == nil then return nil end
   end
   return value

@@ -148,7 +148,18 @@ function print(...)
   say(1, concat(parts, "\t") .. "\n")
 end
 
-debug.debug = function() end -- it would read the wire
+debug.debug = function() end -- it would read the wire, and so would these without a path
+local real_dofile, real_loadfile = dofile, loadfile
+
+function dofile(path)
+  if path == nil or special[path] then return end
+  return real_dofile(path)
+end
+
+function loadfile(path, ...)
+  if path == nil or special[path] then return function() end end
+  return real_loadfile(path, ...)
+end
 
 -- ---- commands
 

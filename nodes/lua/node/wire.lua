@@ -129,7 +129,8 @@ if ffi then
     wait()
     local n = tonumber(C.read(rfd, room, ROOM))
     if n <= 0 then
-      if n < 0 and ffi.errno() == 4 then return refill() end
+      local why = ffi.errno()
+      if n < 0 and (why == 4 or why == 11) then return refill() end -- EINTR, EAGAIN
       finish(0)
     end
     at, fill = 0, n
@@ -158,7 +159,9 @@ if ffi then
     local p, left = ffi.cast("const uint8_t *", s), #s
     while true do
       if n < 0 then
-        if ffi.errno() ~= 4 then finish(0) end
+        local why = ffi.errno()
+        if why ~= 4 and why ~= 11 then finish(0) end
+        C.sched_yield()
       else
         p, left = p + n, left - n
       end
