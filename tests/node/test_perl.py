@@ -5,7 +5,6 @@ import math
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -143,8 +142,8 @@ def test_same_object_and_release(near):
 
 
 def test_depth(thing):
-    got = raised(thing.call_deep if False else thing.near.can("smoke:echo"), None) if False else None
-    assert got is None
+    e = raised(thing.itself)
+    assert e.type[0] == "remora.Value" and "in itself" in str(e)
     deep = []
     for _ in range(126):
         deep = [deep]
@@ -198,11 +197,6 @@ def test_callbacks(thing):
     e = raised(thing.back, bad, 1)
     assert e.type[0] == "ValueError" and e.info["hops"] == ["near", "test pid %d" % thing.near.process.pid]
 
-    def its_own(*_):
-        thing.caused()
-
-    def again(*_):
-        raise raised(thing.caused)
     assert thing.call_keyed(lambda a, b: [a, b]) == [1, 2]
 
 
@@ -351,7 +345,6 @@ def test_pipelined(near):
     add = n.can("smoke:add")
     calls = [n.start(add.id, "", i, 1) for i in range(1000)]
     assert [n.result(call) for call in calls] == list(range(1, 1001))
-    assert n.can("smoke:say").type and not n.call(add.id, "", 1, 2) != 3
 
 
 def test_oneway(thing):
