@@ -39,7 +39,7 @@ PANELS = [("call", "Blocking call"), ("call-pinned", "Blocking call on one core"
           ("outstanding", "1,000 calls outstanding"), ("bytes", "64 MiB there and back"), ("records", "100,000 records there and back"),
           ("spawn", "Start to first result"), ("fifty", "50 far processes at once"), ("mixed", "Call while 64 MiB cross beside it"),
           ("hold", "Memory of a far side")]
-KINDS = {"floor": 0, "ours": 1, "compiled": 2, "python": 3, "perl": 4}
+KINDS = {"floor": 0, "ours": 1, "compiled": 2, "python": 3, "perl": 4, "ruby": 5}
 NOT_BY_ITSELF = {"managers": "8 threads: it has no calls without waiting", "RPyC": "100 at a time: some hundreds jam it",
                  "Pyro4 (pickle)": "a thread and a connection a call", "Pyro4 (serpent)": "a thread and a connection a call"}
 
@@ -69,7 +69,7 @@ class Results:
                 seen.append(line["system"])
         return seen
 
-    def best(self, workload, metric, more, kinds=("compiled", "python", "perl"), without=()):
+    def best(self, workload, metric, more, kinds=("compiled", "python", "perl", "ruby"), without=()):
         """(value, system) of the best peer, or (None, None)."""
         found = [(self.get(workload, s, metric), s) for s in self.systems(workload) if self.kinds[s] in kinds and s not in without]
         found = [pair for pair in found if pair[0] is not None]

@@ -62,6 +62,9 @@ def systems(python, peer_python):
     add("Remora", "ours", [python, here("ours.py")], [python, "-c", "import remora"], quick=True)
     in_python = "measured from Python"
     add("Remora, C near side", "ours", [built("ours_c")], skip={w: in_python for w in ("records", "spawn-ssh", "fifty", "wire")})
+    in_ruby = calls[:4] + ["outstanding", "spawn", "hold"]
+    add("Remora, Ruby both sides", "ours", ["ruby", here("ours.rb")], ["ruby", "-e", 'require "remora"'], only=in_ruby)
+    add("DRb (Ruby)", "ruby", ["ruby", here("peers", "peer_drb.rb")], ["ruby", "-e", 'require "drb"'], only=in_ruby, skip={"outstanding": "no calls without waiting"})
     add("Cap'n Proto (C++)", "compiled", [built("peer_capnp")], skip=no_ssh, quick=True)
     add("gRPC (C++)", "compiled", [built("peer_grpc")], skip=no_ssh)
     peer("managers", "managers", "multiprocessing.managers", skip=no_ssh, quick=True)
@@ -195,8 +198,8 @@ def remora_environment():
     """What build/env.sh sets, for the programs that use the library."""
     script = os.path.join(TOP, "build", "env.sh")
     if not os.path.exists(script):
-        return {k: os.environ[k] for k in ("PYTHONPATH", "LD_LIBRARY_PATH") if k in os.environ}
-    names = ("PYTHONPATH", "LD_LIBRARY_PATH")
+        return {k: os.environ[k] for k in ("PYTHONPATH", "RUBYLIB", "LD_LIBRARY_PATH") if k in os.environ}
+    names = ("PYTHONPATH", "RUBYLIB", "LD_LIBRARY_PATH")
     done = subprocess.run(["sh", "-c", ". %s && env -0" % shlex.quote(script)], stdout=subprocess.PIPE, cwd=TOP, check=True)
     pairs = (line.split("=", 1) for line in done.stdout.decode().split("\0") if "=" in line)
     return {k: v for k, v in pairs if k in names}

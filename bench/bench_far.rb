@@ -1,0 +1,8 @@
+# frozen_string_literal: true
+
+# What the Ruby programs of the benchmark call; this file is near, and travels.
+class Peer
+  def add(a, b)
+    a + b
+  end
+end
