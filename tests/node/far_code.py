@@ -35,6 +35,15 @@ class Thing:
     def started(self, adder):
         return remora.await_all([remora.start(adder).add(i, 1) for i in range(5)], timeout=30)
 
+    def twice(self, f, seconds):
+        """Calls f, computes for a while, calls it again."""
+        import time
+        f(1)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+        return f(2)
+
     def items(self, iterable):
         return list(iterable)
 

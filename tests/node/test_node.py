@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import struct
+import threading
 import time
 
 import pytest
@@ -247,6 +248,28 @@ def test_output_of_a_thread_waits_for_credit(near):
     future = run.submit(n.can("builtins.exec"), "import sys\nfor i in range(3000): sys.stdout.write(%r)" % text)
     future.result()
     assert len(n.output[1]) == 3000000
+
+
+def test_a_call_of_the_chain_that_came_while_nobody_waited(thing):
+    near = thing.near
+    started = []
+
+    def f(n):
+        if n == 1:
+            chain = near.chain
+            signal.signal(signal.SIGUSR1, lambda *_: started.append(late(chain)))
+            threading.Timer(0.25, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+        else:
+            return near.result(started[0])  # it was sent while the far side computed
+
+    def late(chain):
+        before, near.chain = near.chain, chain
+        try:
+            return near.start(thing.id, "co")
+        finally:
+            near.chain = before
+
+    assert thing.twice(f, 0.6) == 7
 
 
 def test_modules(near):

@@ -134,12 +134,18 @@ sub serve {
   watch(0) if $was;
   while (1) {
     my $item;
-    if (!$until) { $item = @queue ? shift @queue : parse() }
+    if (!$until) {
+      if (@queue) { $item = shift @queue }
+      elsif (($item = parse()) && @queue) { # parsing met a call with tables before this one
+        push @queue, $item;
+        $item = shift @queue;
+      }
+    }
     elsif ($until->{settled}) { last }
     elsif (@{$until->{calls}}) { $item = shift @{$until->{calls}} }
     else {
       $item = parse();
-      if ($item && $item->[3] != $until->{chain}) { route($item); next }
+      if ($item && ($item->[3] != $until->{chain} || @{$until->{calls}})) { route($item); next }
     }
     if (!$item) {
       if (!$until) { next if @queue }

@@ -168,6 +168,11 @@ sub cancel_out {  # later
 sub wait_for {  # later
   my ($future, $timeout) = @_;
   local ($chain, $due, $@) = ($chain, $due);
+  for my $around (reverse @waits) { # what came for the wait around this one came first
+    next if $around->{chain} != $future->{chain};
+    push @{$future->{calls}}, splice @{$around->{calls}};
+    last;
+  }
   push @waits, $future;
   push @{$future->{calls}}, grep { $_->[3] == $future->{chain} } @queue;
   @queue = grep { $_->[3] != $future->{chain} } @queue if @{$future->{calls}};

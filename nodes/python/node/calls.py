@@ -17,6 +17,20 @@ def route(item):  # later
         enqueue(item)
 
 
+def take_over(future, line):  # later
+    """A wait begins: calls of its chain that came for the wait around it, or while nobody waited, came first."""
+    if line:
+        future.calls.extend(line[-1].calls)
+        line[-1].calls.clear()
+    for item in list(queue):
+        if type(item) is tuple and item[4] == future.chain:
+            try:
+                queue.remove(item)
+            except ValueError:  # the main thread has just begun it
+                continue
+            future.calls.append(item)
+
+
 def enter(target):  # later
     return type(target).__enter__(target)
 

@@ -199,7 +199,13 @@ class Node(Session):
         """Runs calls: for ever, or until a future is settled or it is late. `dry`: only until there is credit."""
         while True:
             if until is None:
-                item = queue.popleft() if queue else self.parse()
+                if queue:
+                    item = queue.popleft()
+                else:
+                    item = self.parse()
+                    if queue and item is not None:  # parsing met a call with tables before this one
+                        queue.append(item)
+                        item = queue.popleft()
                 if item is not None and type(item) is not tuple:
                     item()
                     continue
@@ -209,7 +215,7 @@ class Node(Session):
                 item = until.calls.popleft()
             else:
                 item = self.parse()
-                if item and (dry or item[4] != until.chain):
+                if item and (dry or item[4] != until.chain or until.calls):
                     route(item)
                     continue
             if item is None:
@@ -315,6 +321,8 @@ class Node(Session):
         chain = self.chain
         due = self.due
         line = waits.setdefault(future.chain, [])
+        if line or queue:
+            take_over(future, line)
         line.append(future)
         self.running = None
         if self.taken:

@@ -556,6 +556,8 @@ class Session:
         me = get_ident()
         end = None if timeout is None else clock() + timeout
         line = waits.setdefault(future.chain, []) if future.chain else []
+        if line or queue:
+            take_over(future, line)
         line.append(future)
         had = chains.get(me)
         chains[me] = future.chain

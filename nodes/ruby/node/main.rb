@@ -92,14 +92,22 @@ module Remora
     def serve(til = nil, late = nil, dry = false)
       while true
         if til.nil?
-          item = @queue.empty? ? parse : @queue.shift
+          if @queue.empty?
+            item = parse
+            unless item.nil? || @queue.empty? # parsing met a call with tables before this one
+              @queue << item
+              item = @queue.shift
+            end
+          else
+            item = @queue.shift
+          end
         elsif til.settled
           return
         elsif !til.calls.empty?
           item = til.calls.shift
         else
           item = parse
-          if item && (dry || item[3] != til.chain)
+          if item && (dry || item[3] != til.chain || !til.calls.empty?)
             route(item)
             next
           end
@@ -301,12 +309,23 @@ module Remora
       end
     end
 
+    # A wait begins: calls of its chain that came for the wait around it, or while nobody waited, came first.
+    def take_over(future, line)
+      future.calls.concat(line[-1].calls.slice!(0..-1)) unless line.empty?
+      return if @queue.empty?
+      mine, others = @queue.partition { |item| item.is_a?(Array) && item[3] == future.chain }
+      return if mine.empty?
+      @queue.replace(others)
+      future.calls.concat(mine)
+    end
+
     # Blocks until the future is settled, and runs calls of its chain meanwhile.
     def wait(future, timeout = nil)
       return wait_beside(future, timeout) unless Thread.current.equal?(MAIN)
       chain = @chain
       due = @due
       line = (@waits[future.chain] ||= [])
+      take_over(future, line)
       line << future
       @running = nil
       reclaim if @taken
@@ -328,6 +347,7 @@ module Remora
       mine = Thread.current
       late = timeout && Remora.clock + timeout
       line = (@waits[future.chain] ||= [])
+      take_over(future, line)
       line << future
       had = @chains[mine]
       @chains[mine] = future.chain
