@@ -29,7 +29,7 @@ install: build
 	@echo "installed below $(DESTDIR)$(PREFIX)"
 
 format:
-	clang-format -i capi/src/*.[ch] capi/include/*.h tests/c/*.[ch] examples/c/*.c bench/*.[ch] swig/*.[ch]
+	clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-*

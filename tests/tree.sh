@@ -6,10 +6,10 @@ complain() { echo "tree: $*"; fail=1; }
 
 while read -r lines file; do
   [ "$file" = total ] || [ "$lines" -le 800 ] || complain "$file has $lines lines: is it one idea?"
-done < <(git ls-files | grep -E '\.(c|h|i|py|rb|sh)$' | xargs wc -l)
+done < <(git ls-files | grep -E '\.(c|h|i|py|rb|lua|pl|pm|sh)$' | xargs wc -l)
 
 if command -v clang-format >/dev/null; then
-  clang-format --dry-run -Werror $(git ls-files 'capi/src/*.[ch]' 'swig/*.[ch]') || complain "clang-format would change this"
+  clang-format --dry-run -Werror $(git ls-files '*.c' '*.h') || complain "clang-format would change this"
 fi
 
 # make install leaves what a stranger needs, and a program builds against it with nothing but pkg-config or CMake.

@@ -108,11 +108,12 @@ static const char lua_begin[] = "remora = require 'remora'\n"
                                 "conn = remora.redeem(%llu)\n"
                                 "add = remora.can_on(conn, 'operator.add')\n"
                                 "assert(add(1, 2) == 3)\n";
-static const char lua_busy[] = "local reduce = remora.can_on(conn, 'functools.reduce')\n"
-                               "for i = 1, %d do\n"
-                               "  assert(add(i, 1) == i + 1)\n"
-                               "  if i %% 50 == 0 then assert(reduce(function(a, b) return a * b end, {2, 3, 4}) == 24) end\n"
-                               "end\n";
+static const char lua_busy[] =
+    "local reduce = remora.can_on(conn, 'functools.reduce')\n"
+    "for i = 1, %d do\n"
+    "  assert(add(i, 1) == i + 1)\n"
+    "  if i %% 50 == 0 then assert(reduce(function(a, b) return a * b end, {2, 3, 4}) == 24) end\n"
+    "end\n";
 
 static const char *format(const char *text, unsigned long long number) {
   static char room[4][2000];
@@ -165,7 +166,8 @@ int main(void) {
   (void)lua_getglobal(L, "future");
   remora_proxy *counts = remora_redeem_proxy((uint64_t)lua_tointeger(L, -2), &err);
   check_error(counts, err, "an object from Lua");
-  run_python(format("assert remora.await_future(remora.redeem(%llu), 20) == 4\n", (unsigned long long)lua_tointeger(L, -1)));
+  run_python(
+      format("assert remora.await_future(remora.redeem(%llu), 20) == 4\n", (unsigned long long)lua_tointeger(L, -1)));
   remora_value *args = two(20, 22);
   remora_future *sum = remora_start(add, NULL, args, &err);
   check_error(sum, err, "start");

@@ -41,6 +41,10 @@ class Thing
     [made.next, made.next, made.peek]
   end
 
+  def call_block(&block)
+    block.call(5, y: 2)
+  end
+
   def caught(function)
     function.call
   rescue ArgumentError => e

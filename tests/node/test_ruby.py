@@ -234,6 +234,7 @@ def test_keywords_and_blocks(thing):
     assert thing.with_block(2, **{"&": far}) == [1, 2]
     words = thing.near.new("Set", [3, 1, 2])
     assert words.sort_by(**{"&": lambda x: -x}) == [3, 2, 1]
+    assert thing.call_block(**{"&": lambda x, y=0: [x, y]}) == [5, 2]
     made = thing.near.new("Array", 3, **{"&": lambda i: i * i})
     assert made.op("item", 2) == 4
 

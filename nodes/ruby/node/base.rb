@@ -40,6 +40,10 @@ module Remora
     [payload.bytesize, kind, flags, 0, call, aux, object, 0].pack(HEAD) << payload.b
   end
 
+  # A script of the near side that says `using Remora::On` is run here too.
+  module On
+  end
+
   # An object of another process: see proxies.rb.
   class Proxy < BasicObject
   end

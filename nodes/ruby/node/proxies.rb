@@ -101,7 +101,7 @@ module Remora
 
       def to_proc
         it = self
-        ::Proc.new { |*args, &block| it.call(*args, &block) }
+        ::Proc.new { |*args, **words, &block| words.empty? ? it.call(*args, &block) : it.call(*args, **words, &block) }
       end
     end
 
