@@ -5,4 +5,12 @@ class Peer
   def add(a, b)
     a + b
   end
+
+  def echo(value)
+    value
+  end
+
+  def sink(value)
+    value.size
+  end
 end

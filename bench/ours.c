@@ -1,5 +1,6 @@
 /* Remora from C: the same library and the same far side as ours.py, without Python on this side.
- * ours_c WORKLOAD [SECONDS [NODE]]; NODE is "python" or "c"; the directory of bench_far.py or bench_far.so is the environment's BENCH_DIR. */
+ * ours_c WORKLOAD [SECONDS [NODE]]; NODE, or else the environment's BENCH_NODE, is "python" or "c"; the directory of
+ * bench_far.py or bench_far.so is the environment's BENCH_DIR. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -120,7 +121,10 @@ static void spawn_end(void *ctx) {
 int main(int argc, char **argv) {
   const char *workload = argc > 1 ? argv[1] : "call";
   double seconds = argc > 2 ? atof(argv[2]) : 2;
-  if (argc > 3) node = argv[3];
+  if (argc > 3)
+    node = argv[3];
+  else if (getenv("BENCH_NODE"))
+    node = getenv("BENCH_NODE");
   bool back = !strcmp(workload, "mixed-back"), is_bytes = !strcmp(workload, "bytes");
   peer a, b;
   if (!strcmp(workload, "spawn"))

@@ -1,17 +1,33 @@
 # frozen_string_literal: true
 
-# Remora from Ruby: the far side is the zero-install Ruby node, started through stdin.
+# Remora from Ruby to Ruby: the far side is the zero-install Ruby node, started through stdin.
 require "remora"
 require_relative "harness"
 
-$LOAD_PATH.unshift(__dir__)
+class Near < Bench::System
+  Peer = Struct.new(:conn, :proxy) do
+    def add(a, b)
+      proxy.add(a, b)
+    end
 
-Harness.main do
-  conn = Remora.connect("-", interpreter: Harness::RUBY)
-  peer = Remora.new_on(conn, "bench_far:Peer")
-  burst = lambda do |count|
-    start = Remora.start(peer)
-    Remora.await_all(Array.new(count) { |i| start.add(i, 3) })
+    def echo(value)
+      proxy.echo(value)
+    end
+
+    def close
+      conn.close
+    end
   end
-  [peer, burst, -> { conn.close }]
+
+  def connect
+    conn = Remora.connect("-", interpreter: Bench::RUBY, roots: [__dir__])
+    Peer.new(conn, Remora.new_on(conn, "bench_far:Peer"))
+  end
+
+  def burst(peer, count)
+    proxy = peer.proxy
+    Remora.await_all(Array.new(count) { |i| Remora.start(proxy).add(i, 3) })
+  end
 end
+
+Bench.main(Near.new)

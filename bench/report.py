@@ -40,7 +40,8 @@ PANELS = [("call", "Blocking call"), ("call-pinned", "Blocking call on one core"
           ("spawn", "Start to first result"), ("fifty", "50 far processes at once"), ("mixed", "Call while 64 MiB cross beside it"),
           ("hold", "Memory of a far side")]
 KINDS = {"floor": 0, "ours": 1, "compiled": 2, "python": 3, "perl": 4, "ruby": 5}
-NOT_BY_ITSELF = {"managers": "8 threads: it has no calls without waiting", "RPyC": "100 at a time: some hundreds jam it",
+NOT_BY_ITSELF = {"managers": "8 threads: it has no calls without waiting", "DRb": "8 threads: it has no calls without waiting",
+                 "RPyC": "100 at a time: some hundreds jam it",
                  "Pyro4 (pickle)": "a thread and a connection a call", "Pyro4 (serpent)": "a thread and a connection a call"}
 
 
@@ -155,7 +156,7 @@ def progress(line):
         text = "FAILED " + text + " " + line.get("stderr", "")[-300:].replace("\n", " | ")
     if line.get("busy_before", 0) > 0.1:
         text = "%s   (other work took %d%% of the machine)" % (text, line["busy_before"] * 100)
-    return "%d  %-12s %-22s %s" % (line["round"] + 1, line["workload"], line["system"], text)
+    return "%d  %-12s %-24s %s" % (line["round"] + 1, line["workload"], line["system"], text)
 
 
 # What Remora promises. Each check: (text, function of Results that gives (whether it is met, the numbers)), None: not measured.
@@ -210,7 +211,7 @@ def claims():
     @claim("1,000 calls outstanding: more a second than Cap'n Proto and gRPC in C++")
     def _(r):
         x = r.get("outstanding", OURS, "calls_s")
-        found = [(r.get("outstanding", s, m), s) for s in r.systems("outstanding") if r.kinds[s] == "compiled" for m in ("calls_s", "stream_s")]
+        found = [(r.get("outstanding", s, m), s) for s in ("Cap'n Proto (C++)", "gRPC (C++)") for m in ("calls_s", "stream_s")]
         found = [pair for pair in found if pair[0] is not None]
         return x and found and (x > max(found)[0], "%s, best %s (%s)" % (number(x), number(max(found)[0]), max(found)[1])) or None
 
@@ -272,6 +273,21 @@ def claims():
         def check(r, workload=workload):
             return at_most(r.get(workload, OURS, "p99_us"), 1000, "%s µs, limit %s")
         out.append(("small calls while 64 MiB %s on another connection: p99 at most 1 ms" % text, check))
+
+    for system, limit, beside, whose in (("Ruby to Ruby", 0.25, "DRb", "DRb's"), ("C to C", 0.3, "C, pipes", "the ping-pong in C"),
+                                         ("LuaJIT to LuaJIT", 0.3, "C, pipes", "the ping-pong in C"),
+                                         ("Lua to Lua", 0.5, "C, pipes", "the ping-pong in C")):
+        def check(r, system="Remora, " + system, limit=limit, beside=beside):
+            x, f = r.get("call", system, "p50_us"), r.get("call", beside, "p50_us")
+            return f and x and (x <= limit * f, "%s µs, %s %s: %s ×" % (number(x), beside, number(f), ratio(x, f)))
+        out.append(("%s, blocking call: at most %g × %s" % (system, limit, whose), check))
+
+    @claim("C to C, 1,000 calls outstanding: at least 300,000 a second")
+    def _(r):
+        x = r.get("outstanding", "Remora, C to C", "calls_s")
+        found = ["%s %s (%s ×)" % (s, number(p), ratio(x, p)) for s, p in
+                 ((s, r.get("outstanding", s, "calls_s")) for s in ("Cap'n Proto (C++)", "sd-bus (C)")) if x and p]
+        return x and (x >= 300000, "; ".join([number(x)] + found))
     return out
 
 
@@ -380,7 +396,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 def svg(lines):
     """Small panels of bars, linear; a bar that would be many times the best one is cut."""
     results = Results(lines)
-    width, column, gap, bar, pitch, label, value = 1000, 480, 20, 12, 18, 150, 90
+    width, column, gap, bar, pitch, label, value = 1000, 480, 20, 12, 18, 165, 90
     room = column - label - value
     columns, heights = [[], []], [gap + 24, gap + 24]
     for workload, title in PANELS:

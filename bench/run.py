@@ -30,7 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(HERE)
 OUT = os.path.join(TOP, "build", "bench")
 
-# kind: floor, ours, python (peers), compiled (peers), perl (peers).  needs: how to find out whether it is there.
+# kind: floor, ours, python (peers), compiled (peers), ruby (peers), perl (peers).  needs: how to find out whether it is there.
 # skip: workloads it cannot do, each with the reason.  slow: done in the first round only, and not in a quick run.
 System = collections.namedtuple("System", "name kind argv env needs only skip slow quick")
 
@@ -62,11 +62,18 @@ def systems(python, peer_python):
     add("Remora", "ours", [python, here("ours.py")], [python, "-c", "import remora"], quick=True)
     in_python = "measured from Python"
     add("Remora, C near side", "ours", [built("ours_c")], skip={w: in_python for w in ("records", "spawn-ssh", "fifty", "wire")})
-    in_ruby = calls[:4] + ["outstanding", "spawn", "hold"]
-    add("Remora, Ruby both sides", "ours", ["ruby", here("ours.rb")], ["ruby", "-e", 'require "remora"'], only=in_ruby)
-    add("DRb (Ruby)", "ruby", ["ruby", here("peers", "peer_drb.rb")], ["ruby", "-e", 'require "drb"'], only=in_ruby, skip={"outstanding": "no calls without waiting"})
+    add("Remora, C to C", "ours", [built("ours_c")], [built("ours_c"), "call", "0.01", "c"],
+        skip={w: in_python for w in ("records", "spawn-ssh", "fifty")}, BENCH_DIR=OUT, BENCH_NODE="c")
+    not_here = {w: "measured from Python and C" for w in ("spawn-ssh", "fifty", "mixed", "mixed-back")}
+    add("Remora, Ruby to Ruby", "ours", ["ruby", here("ours.rb")], ["ruby", "-rremora", "-e", "Remora.connect.close"], skip=not_here)
+    no_threads = dict(not_here, **{"call-busy": "Lua has no threads"})
+    for label, lua in (("Remora, Lua to Lua", "lua5.4"), ("Remora, LuaJIT to LuaJIT", "luajit")):
+        add(label, "ours", [lua, here("ours.lua")], [lua, "-e", "require('remora').connect():close()"],
+            skip=no_threads, REMORA_LUA=lua)
     add("Cap'n Proto (C++)", "compiled", [built("peer_capnp")], skip=no_ssh, quick=True)
     add("gRPC (C++)", "compiled", [built("peer_grpc")], skip=no_ssh)
+    add("sd-bus (C)", "compiled", [built("peer_sdbus")],
+        skip=dict(no_ssh, records="no records in its program", fifty="no fifty in its program"))
     peer("managers", "managers", "multiprocessing.managers", skip=no_ssh, quick=True)
     peer("execnet", "execnet", "execnet", quick=True)
     peer("rpyc", "RPyC", "rpyc", slow=("bytes", "mixed", "mixed-back"), quick=True)
@@ -77,6 +84,7 @@ def systems(python, peer_python):
     no_threads.update(dict.fromkeys(("mixed", "mixed-back"), "64 MiB take it minutes"))
     add("Object::Remote", "perl", ["perl", here("peers", "peer_objectremote.pl")], ["perl", "-MObject::Remote", "-e", "1"],
         skip=no_threads, slow=("bytes",))
+    add("DRb", "ruby", ["ruby", here("peers", "peer_drb.rb")], ["ruby", "-rdrb", "-e", "1"], skip=dict(not_here, **no_ssh))
     return out
 
 
@@ -197,9 +205,9 @@ class Run:
 def remora_environment():
     """What build/env.sh sets, for the programs that use the library."""
     script = os.path.join(TOP, "build", "env.sh")
+    names = ("PYTHONPATH", "LD_LIBRARY_PATH", "RUBYLIB", "LUA_PATH", "LUA_CPATH", "LUA_PATH_5_4", "LUA_CPATH_5_4")
     if not os.path.exists(script):
-        return {k: os.environ[k] for k in ("PYTHONPATH", "RUBYLIB", "LD_LIBRARY_PATH") if k in os.environ}
-    names = ("PYTHONPATH", "RUBYLIB", "LD_LIBRARY_PATH")
+        return {k: os.environ[k] for k in names if k in os.environ}
     done = subprocess.run(["sh", "-c", ". %s && env -0" % shlex.quote(script)], stdout=subprocess.PIPE, cwd=TOP, check=True)
     pairs = (line.split("=", 1) for line in done.stdout.decode().split("\0") if "=" in line)
     return {k: v for k, v in pairs if k in names}
@@ -234,6 +242,10 @@ def versions(python, peer_python, remora_env, env):
         out[name] = version
     out["Cap'n Proto"] = ask(["pkg-config", "--modversion", "capnp-rpc"])
     out["gRPC"] = ask(["pkg-config", "--modversion", "grpc++"])
+    out["libsystemd"] = ask(["pkg-config", "--modversion", "libsystemd"])
+    out["Ruby"] = ask(["ruby", "-e", "print RUBY_VERSION"])
+    out["Lua"] = ask(["lua5.4", "-v"]).split("  ")[0].replace("Lua ", "")
+    out["LuaJIT"] = ask(["luajit", "-e", "io.write((jit.version:gsub('LuaJIT ', '')))"])
     out["Object::Remote"] = ask(["perl", "-MObject::Remote", "-e", "print Object::Remote->VERSION"])
     return {k: v for k, v in out.items() if v}
 
@@ -299,12 +311,12 @@ def main():
     for s in everything:
         if os.path.isabs(s.argv[0]) and not os.path.exists(s.argv[0]):
             why = "%s is not there" % os.path.relpath(s.argv[0], TOP) if s.argv[0].startswith(TOP) else s.argv[0] + " is not there"
-        elif s.needs and not works(s.needs, dict(env, **(remora_env if s.kind == "ours" else {}))):
+        elif s.needs and not works(s.needs, dict(env, **dict(remora_env if s.kind == "ours" else {}, **s.env))):
             why = "`%s` fails" % " ".join(s.needs)
         else:
             why = None
         if o.list:
-            print("  %-22s %-9s %s" % (s.name, s.kind, why or ""))
+            print("  %-24s %-9s %s" % (s.name, s.kind, why or ""))
         elif why:
             left_out[s.name] = why
         elif o.systems and not any(t.strip().lower() in s.name.lower() for t in o.systems.split(",")):

@@ -10,6 +10,7 @@ mkdir -p "$out"
 
 packages="gcc g++ pkg-config util-linux openssh-client openssh-server
   python3 python3-execnet python3-rpyc python3-pyro4 python3-serpent python3-mitogen libobject-remote-perl
+  ruby lua5.4 luajit libsystemd-dev
   capnproto libcapnp-dev libgrpc++-dev protobuf-compiler protobuf-compiler-grpc"
 
 if [ "${1:-}" != --no-install ] && command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
@@ -72,4 +73,7 @@ grpc_build() {
     $cxx -o "$out/peer_grpc" -I "$out" "$src/peers/peer_grpc.cpp" "$out/peer.pb.cc" "$out/peer.grpc.pb.cc" $(pkg-config --libs grpc++ protobuf) -lpthread
 }
 build peer_grpc "$src/peers/peer_grpc.cpp" "$src/peers/peer.hpp" "$src/peers/peer.proto" "$common" -- grpc_build
+
+build peer_sdbus "$src/peers/peer_sdbus.cpp" "$src/peers/peer.hpp" "$common" -- \
+  $cxx -o "$out/peer_sdbus" "$src/peers/peer_sdbus.cpp" $(pkg-config --libs libsystemd) -lpthread
 exit 0
