@@ -64,7 +64,7 @@ def systems(python, peer_python):
     add("Remora, C near side", "ours", [built("ours_c")], skip={w: in_python for w in ("records", "spawn-ssh", "fifty", "wire")})
     add("Remora, C to C", "ours", [built("ours_c")], [built("ours_c"), "call", "0.01", "c"],
         skip={w: in_python for w in ("records", "spawn-ssh", "fifty")}, BENCH_DIR=OUT, BENCH_NODE="c")
-    not_here = {w: "measured from Python and C" for w in ("spawn-ssh", "fifty", "mixed", "mixed-back")}
+    not_here = dict({w: in_python for w in ("spawn-ssh", "fifty")}, **dict.fromkeys(("mixed", "mixed-back"), "measured from Python and C"))
     add("Remora, Ruby to Ruby", "ours", ["ruby", here("ours.rb")], ["ruby", "-rremora", "-e", "Remora.connect.close"], skip=not_here)
     no_threads = dict(not_here, **{"call-busy": "Lua has no threads"})
     for label, lua in (("Remora, Lua to Lua", "lua5.4"), ("Remora, LuaJIT to LuaJIT", "luajit")):
@@ -72,8 +72,9 @@ def systems(python, peer_python):
             skip=no_threads, REMORA_LUA=lua)
     add("Cap'n Proto (C++)", "compiled", [built("peer_capnp")], skip=no_ssh, quick=True)
     add("gRPC (C++)", "compiled", [built("peer_grpc")], skip=no_ssh)
+    in_others = "measured with Cap'n Proto and gRPC"
     add("sd-bus (C)", "compiled", [built("peer_sdbus")],
-        skip=dict(no_ssh, records="no records in its program", fifty="no fifty in its program"))
+        skip=dict(no_ssh, records=in_others, fifty=in_others))
     peer("managers", "managers", "multiprocessing.managers", skip=no_ssh, quick=True)
     peer("execnet", "execnet", "execnet", quick=True)
     peer("rpyc", "RPyC", "rpyc", slow=("bytes", "mixed", "mixed-back"), quick=True)
@@ -84,7 +85,8 @@ def systems(python, peer_python):
     no_threads.update(dict.fromkeys(("mixed", "mixed-back"), "64 MiB take it minutes"))
     add("Object::Remote", "perl", ["perl", here("peers", "peer_objectremote.pl")], ["perl", "-MObject::Remote", "-e", "1"],
         skip=no_threads, slow=("bytes",))
-    add("DRb", "ruby", ["ruby", here("peers", "peer_drb.rb")], ["ruby", "-rdrb", "-e", "1"], skip=dict(not_here, **no_ssh))
+    add("DRb", "ruby", ["ruby", here("peers", "peer_drb.rb")], ["ruby", "-rdrb", "-e", "1"],
+        skip=dict(no_ssh, **dict.fromkeys(("fifty", "mixed", "mixed-back"), "measured with the peers in Python")))
     return out
 
 

@@ -38,11 +38,10 @@ static int far_sink(sd_bus_message *m, void *, sd_bus_error *) {
   return sd_bus_reply_method_return(m, "x", int64_t(size));
 }
 
-static const sd_bus_vtable methods[] = {SD_BUS_VTABLE_START(0),
-                                        SD_BUS_METHOD("Add", "xx", "x", far_add, SD_BUS_VTABLE_UNPRIVILEGED),
-                                        SD_BUS_METHOD("Echo", "ay", "ay", far_echo, SD_BUS_VTABLE_UNPRIVILEGED),
-                                        SD_BUS_METHOD("Sink", "ay", "x", far_sink, SD_BUS_VTABLE_UNPRIVILEGED),
-                                        SD_BUS_VTABLE_END};
+static const sd_bus_vtable methods[] = {
+    SD_BUS_VTABLE_START(0), SD_BUS_METHOD("Add", "xx", "x", far_add, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD("Echo", "ay", "ay", far_echo, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD("Sink", "ay", "x", far_sink, SD_BUS_VTABLE_UNPRIVILEGED), SD_BUS_VTABLE_END};
 
 static int serve() {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -127,8 +126,8 @@ static void outstanding(sd_bus *bus, double seconds) {
   for (bool more = true; more || done < sent;) {
     more = double(now_ns() - start) < seconds * 1e9;
     for (; more && sent - done < IN_FLIGHT; sent++)
-      OK(sd_bus_call_method_async(bus, nullptr, PEER, "Add", got_sum, reinterpret_cast<void *>(intptr_t(sent + 3)), "xx",
-                                  int64_t(sent), int64_t(3)));
+      OK(sd_bus_call_method_async(bus, nullptr, PEER, "Add", got_sum, reinterpret_cast<void *>(intptr_t(sent + 3)),
+                                  "xx", int64_t(sent), int64_t(3)));
     if (!OK(sd_bus_process(bus, nullptr))) OK(sd_bus_wait(bus, UINT64_MAX));
   }
   printf("{\"calls_s\": %.0f, \"n\": %ld, \"in_flight\": %d}\n", double(done) / (double(now_ns() - start) / 1e9), done,
