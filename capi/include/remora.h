@@ -235,6 +235,7 @@ REMORA_API REMORA_NEW remora_options *remora_options_new(void);
  *                       the language's own variable names (PYTHONPATH, RUBYLIB, LUA_PATH, PERL5LIB, REMORA_C_PATH), then "lib" and "."
  *   language     text   what this side speaks, e.g. "python 3.11.2" (for messages about versions)
  *   max_message  int    bytes of the longest message (268435456)
+ *   onward       bool   the far side may have connections made from here, behind the hops of its own (false)
  *   queue        set with remora_options_set_queue */
 REMORA_API int remora_options_set(remora_options *opts, const char *name, remora_value *value, remora_error **err);
 /* Where output and other events of the connection go; the default is remora_default_queue(). Keeps a reference. */

@@ -30,7 +30,9 @@ static int call_row(remora_conn *c, remora_value *ref, uint8_t *row, uint64_t *c
   remora_proxy *p = remora_as_proxy(ref);
   *counted = 0;
   if (p && p->hub != c->hub) return error_set(err, REMORA_E_FORKED, NULL);
-  if (p && p->id == 0) return error_set(err, REMORA_E_VALUE, "the root of a connection cannot be passed");
+  /* Who has a root has the far side: it goes only to whom it was made for (onward.c). */
+  if (p && p->id == 0 && (p->conn == c || !c->options->onward))
+    return error_set(err, REMORA_E_VALUE, "the root of a connection cannot be passed");
   if (p && p->conn == c) { /* it goes home */
     frame_put32(row, 0);
     frame_put32(row + 4, 1);

@@ -56,6 +56,7 @@ void conn_maybe_free(remora_conn *c) {
   if (c->closed_watch) future_unref_locked(c->closed_watch);
   free(c->errors.data);
   free(c->bye);
+  free(c->spec);
   far_free(c->far);
   free(c);
 }
@@ -450,6 +451,10 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
     fetching.stub = native;
     node = &fetching;
   }
+  if (spec && !(c->spec = strdup(spec))) {
+    (void)error_set(err, REMORA_E_NOMEM, NULL);
+    goto fail;
+  }
   if (carrier_plan(&c->carrier, spec, o, node, err) != 0) goto fail;
   free(native);
   native = NULL;
@@ -487,6 +492,7 @@ fail_planned:
 fail:
   free(native);
   (void)remora_options_free(c->options);
+  free(c->spec);
   free(c);
   return NULL;
 }

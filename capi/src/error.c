@@ -249,5 +249,10 @@ remora_value *error_to_wire(const remora_error *err) {
   failed |= remora_set(map, "message", error_text(remora_error_message(err)));
   failed |= remora_set(map, "language", remora_str("c"));
   failed |= remora_set(map, "hops", remora_list());
+  if (remora_error_stage(err)) {
+    remora_value *attributes = remora_map();
+    failed |= remora_set(attributes, "stage", remora_str(remora_error_stage(err)));
+    failed |= remora_set(map, "attributes", attributes);
+  }
   return failed ? remora_value_unref(map) : map;
 }

@@ -162,6 +162,7 @@ struct remora_conn {
   hub *hub;
   remora_conn *next, **link;
   remora_options *options;
+  char *spec; /* as it was asked for; NULL */
   carrier carrier;
   spawned proc;
   conn_state state;
@@ -326,6 +327,10 @@ extern _Thread_local uint64_t call_chain; /* of the incoming call that this thre
 
 /* --- what the hub itself answers (inner.c, modules.c) --- */
 void inner_run(hub *h);                        /* under no lock */
+/* Makes a connection for the far side, if it may (onward.c). Under no lock; takes e over. */
+void onward_connect(remora_event *e);
+/* A call of the root that the far side got from it: true if that was all to be done. */
+bool onward_answers(remora_event *e, remora_proxy *root, const remora_value *args);
 remora_object *bridge_object(remora_proxy *p); /* under the lock; *new* */
 struct modules *modules_new(const remora_options *opts);
 void modules_free(struct modules *m);

@@ -2,6 +2,7 @@
 #include "hub.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* One forwarded call: whose answer goes where. */
 typedef struct forward {
@@ -29,7 +30,9 @@ static void forward_free(void *userdata) {
 static void inner_forward(hub *h, remora_event *e) {
   remora_error *err = NULL;
   const remora_value *args = remora_event_args(e, NULL);
-  forward *fw = args ? malloc(sizeof *fw) : NULL;
+  remora_proxy *target = e->object->userdata;
+  bool answered = args && target->id == 0 && onward_answers(e, target, args);
+  forward *fw = args && !answered ? malloc(sizeof *fw) : NULL;
   if (!fw) {
     (void)remora_event_free(e);
     return;
@@ -38,7 +41,7 @@ static void inner_forward(hub *h, remora_event *e) {
   uint32_t left = e->message->head.aux;
   remora_event_enter(e); /* the chain goes on */
   unsigned flags = REMORA_NOWAIT | (e->message->head.flags & FRAME_ONEWAY ? REMORA_ONEWAY : 0);
-  remora_future *f = remora_start_with(e->object->userdata, e->method, args, left ? (int64_t)left : -1, flags, &err);
+  remora_future *f = remora_start_with(target, e->method, args, left ? (int64_t)left : -1, flags, &err);
   if (e->entered) {
     e->entered = false;
     call_chain = e->outer_chain;
@@ -70,6 +73,10 @@ void inner_run(hub *h) {
   for (remora_event *e; (e = remora_take(h->inner, NULL)) != NULL;) {
     if (e->kind == REMORA_EVENT_CALL && e->object) {
       inner_forward(h, e);
+      continue;
+    }
+    if (e->kind == REMORA_EVENT_CALL && e->message->head.object == 0 && strcmp(e->method, "connect") == 0) {
+      onward_connect(e);
       continue;
     }
     if (e->kind == REMORA_EVENT_CALL)

@@ -41,9 +41,9 @@ remora_proxy *proxy_import(remora_conn *c, uint64_t id, far_type *type) {
 }
 
 remora_proxy *remora_conn_root(remora_conn *c, remora_error **err) {
-  static far_type root_type = {.number = 0, .name = (char *)"remora.Root", .traits = (char *)""};
+  static conn_type root_type = {.base = {.number = 0, .name = (char *)"remora.Root", .traits = (char *)""}};
   if (c->hub != hub_current) return error_set(err, REMORA_E_FORKED, NULL), NULL;
-  remora_proxy *p = proxy_new(c, 0, &root_type);
+  remora_proxy *p = proxy_new(c, 0, &root_type.base);
   if (!p) (void)error_set(err, REMORA_E_NOMEM, NULL);
   return p;
 }

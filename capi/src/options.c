@@ -11,6 +11,7 @@
 typedef enum option_kind {
   OPTION_TEXT,
   OPTION_NUMBER,
+  OPTION_FLAG,
   OPTION_WORDS,   /* list of text */
   OPTION_ARGV,    /* list of text that begins with a program */
   OPTION_PROGRAM, /* a program, or an argv */
@@ -23,6 +24,7 @@ typedef enum option_kind {
 static const char *const option_wanted[] = {
     [OPTION_TEXT] = "text that is not empty",
     [OPTION_NUMBER] = "an integer",
+    [OPTION_FLAG] = "true or false",
     [OPTION_WORDS] = "a list of text",
     [OPTION_ARGV] = "a list of text that begins with a program",
     [OPTION_PROGRAM] = "a program, or a list of text that begins with one",
@@ -60,6 +62,7 @@ static const option option_table[] = {
     {"roots", OPTION_ROOTS, OPTION_AT(roots), 0, 0},
     {"language", OPTION_TEXT, OPTION_AT(language), 0, 0},
     {"max_message", OPTION_NUMBER, OPTION_AT(max_message), 65536, UINT32_MAX},
+    {"onward", OPTION_FLAG, OPTION_AT(onward), 0, 0},
 };
 #define OPTION_COUNT (sizeof option_table / sizeof *option_table)
 
@@ -123,6 +126,8 @@ static bool option_fits(option_kind kind, const remora_value *v) {
     return option_text(v) && *option_text(v);
   case OPTION_NUMBER:
     return remora_value_kind(v) == REMORA_INT;
+  case OPTION_FLAG:
+    return remora_value_kind(v) == REMORA_BOOL;
   case OPTION_WORDS:
     return option_is_words(v);
   case OPTION_ARGV:
@@ -143,6 +148,8 @@ static bool option_fits(option_kind kind, const remora_value *v) {
 
 /* ---------------------------------------------------------------------------------------------------------- setting */
 
+static bool option_is_number(const option *o) { return o->kind == OPTION_NUMBER || o->kind == OPTION_FLAG; }
+
 remora_options *remora_options_new(void) {
   remora_options *opts = calloc(1, sizeof *opts);
   if (!opts) return NULL;
@@ -160,7 +167,7 @@ remora_options *remora_options_free(remora_options *opts) {
     void *member = option_member(&option_table[i], opts);
     if (option_table[i].kind == OPTION_TEXT)
       free(*(char **)member);
-    else if (option_table[i].kind != OPTION_NUMBER)
+    else if (!option_is_number(&option_table[i]))
       remora_value_unref(*(remora_value **)member);
   }
   remora_queue_unref(opts->queue);
@@ -185,6 +192,8 @@ static int options_store(remora_options *opts, const option *o, remora_value *va
                        number, o->least, o->most);
     *(int64_t *)member = number;
     options_follow(opts, o->name);
+  } else if (o->kind == OPTION_FLAG) {
+    *(int64_t *)member = remora_as_bool(value);
   } else if (o->kind == OPTION_TEXT) {
     char *text = strdup(option_text(value));
     if (!text) return error_set(err, REMORA_E_NOMEM, NULL);
@@ -237,7 +246,7 @@ remora_options *options_copy(const remora_options *opts) {
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     const option *o = &option_table[i];
     void *from = option_member(o, &source), *to = option_member(o, copy);
-    if (o->kind == OPTION_NUMBER) {
+    if (option_is_number(o)) {
       *(int64_t *)to = *(int64_t *)from;
     } else if (o->kind == OPTION_TEXT) {
       free(*(char **)to);

@@ -98,6 +98,11 @@ local function integer(value, what)
   return math.tointeger and math.tointeger(value) or value
 end
 
+local function flag(value, what)
+  if type(value) ~= "boolean" then errors.invalid("%s: true or false is wanted, not a %s", what, type(value)) end
+  return value
+end
+
 local function map(value, what)
   if type(value) ~= "table" then errors.invalid("%s: a table is wanted, not a %s", what, type(value)) end
   local copy = marks.map {}
@@ -125,6 +130,7 @@ local OPTIONS = {
   sudo = texts,
   modules = modules,
   max_message = integer,
+  onward = flag,
 }
 
 -- Where Lua's modules for the far side are looked for: the directories of package.path.

@@ -160,6 +160,7 @@ def _begin(
     modules: Union[None, str, Sequence[str]] = None,
     roots: Union[None, Sequence[str], Mapping[str, Sequence[str]]] = None,
     max_message: Optional[int] = None,
+    onward: bool = False,
     on_output: Optional[Callable[[str, bytes], Any]] = None,
 ) -> Any:
     """(future of the connection, on_output)"""
@@ -178,6 +179,7 @@ def _begin(
         "sudo": None if sudo is None else _texts(sudo),
         "modules": None if modules is None else modules if isinstance(modules, str) and modules == "all" else _module_list(modules),
         "max_message": max_message,
+        "onward": bool(onward),
         "roots": _roots(node, roots),
         "language": _LANGUAGE,
     }
@@ -225,6 +227,7 @@ def connect(spec: Optional[Spec] = "-", **options: Any) -> Connection:
     ssh, sudo    argv of these programs;  ssh_options: further options for ssh
     modules      further top-level packages that the far side may fetch from here, or "all"
     max_message  bytes of the longest message (256 MiB)
+    onward       whether the far side may have connections made from here, behind the hops of its own (False)
     on_output    fn(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes, on the dispatcher thread or one that waits
                  for a call; without it that goes to sys.stdout and sys.stderr
 

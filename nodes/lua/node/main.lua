@@ -104,6 +104,17 @@ function remora.type(it)
   if record then return record.name, record.words end
 end
 
+-- A connection onwards, to another process there or on another host. The near side makes it, behind the hops of this one, if its option `onward` lets it.
+local seconds = {timeout = true, heartbeat = true, dead_after = true}
+function remora.connect(spec, options)
+  local asked = marks.map {}
+  for name, value in pairs(options or {}) do asked[name] = seconds[name] and floor(value * 1000) or value end
+  return call_near(0, "connect", nil, spec or "-", asked)
+end
+
+function remora.new_on(connection, name, ...) return call_near(id_of(connection), "new", nil, name, ...) end
+function remora.can_on(connection, name) return call_near(id_of(connection), "can", nil, name) end
+
 -- A class of errors: calling it makes one; remora.is_error(e, "ValueError").
 for _, name in ipairs {"Timeout", "Cancelled", "NotFound", "Denied", "Value", "Limit", "ConnectionLost", "ProtocolError"} do
   remora[name] = function(message)

@@ -64,11 +64,9 @@ local function lookup(name)
   end
   local value = member(_G, name)
   if value ~= nil then return value end
-  module = name
+  module = name -- which may itself be a class
   local why
-  while true do
-    module, path = module:match("^(.*)%.([^.]*)$")
-    if not module then return nil, why end
+  while module do
     path = sub(name, #module + 2)
     local there, result = loaded(module)
     if there then
@@ -76,7 +74,9 @@ local function lookup(name)
       return member(result, path)
     end
     why = why or result
+    module = module:match("^(.*)%.[^.]*$")
   end
+  return nil, why
 end
 
 local function callable(value)

@@ -3,7 +3,7 @@ package Remora;
 use strict;
 
 our $VERSION = $Remora::Node::VERSION;
-our @EXPORT_OK = qw(start options await_future await_all getattr setattr items bytes text by_reference keywords true false);
+our @EXPORT_OK = qw(connect new_on can_on start options await_future await_all getattr setattr items bytes text by_reference keywords true false);
 
 sub import {
     my ($class, @names) = @_;
@@ -36,6 +36,16 @@ sub await_all {
         $_->result(defined $left && $left < 0 ? 0 : $left);
     } map { ref $_ eq 'ARRAY' ? @$_ : $_ } @_;
 }
+
+# A connection onwards, to another process there or on another host. The near side makes it, behind the hops of this one, if its option `onward` lets it.
+sub connect {
+    my ($spec, %options) = @_;
+    for my $name (qw(timeout heartbeat dead_after)) { $options{$name} = int($options{$name} * 1000) if defined $options{$name} }
+    return Remora::Node::call_out(0, 'connect', [defined $spec ? $spec : '-', \%options]);
+}
+
+sub new_on { my ($connection, @rest) = @_; Remora::Node::call_out($connection, 'new', \@rest) }
+sub can_on { my ($connection, $name) = @_; Remora::Node::call_out($connection, 'can', [$name]) }
 
 sub getattr { Remora::Node::attribute(':get', @_) }
 sub setattr { Remora::Node::attribute(':set', @_) }

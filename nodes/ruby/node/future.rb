@@ -149,6 +149,21 @@ module Remora
     futures.flatten(1).map { |future| future.value!(late && [late - clock, 0].max) }
   end
 
+  # A connection onwards, to another process there or on another host. The near side makes it, behind the hops of this one,
+  # if its option `onward` lets it.
+  def connect(spec = "-", **options)
+    asked = options.map { |name, value| [name.to_s, value.is_a?(Numeric) ? (value * 1000).round : value] }.to_h
+    Node.current.ask(0, "connect", [spec, asked])
+  end
+
+  def new_on(connection, name, *args, **kwargs, &block)
+    Node.current.ask(far(connection).__remora_id, "new", [name, *args], kwargs, block)
+  end
+
+  def can_on(connection, name)
+    Node.current.ask(far(connection).__remora_id, "can", [name])
+  end
+
   def getattr(proxy, name)
     Node.current.ask(far(proxy).__remora_id, ":get", [name.to_s])
   end
