@@ -326,7 +326,7 @@ remora_value *call_decode(message *m, remora_error **err);
 extern _Thread_local uint64_t call_chain; /* of the incoming call that this thread runs; 0 */
 
 /* --- what the hub itself answers (inner.c, modules.c) --- */
-void inner_run(hub *h);                        /* under no lock */
+void inner_run(hub *h); /* under no lock */
 /* Makes a connection for the far side, if it may (onward.c). Under no lock; takes e over. */
 void onward_connect(remora_event *e);
 /* A call of the root that the far side got from it: true if that was all to be done. */

@@ -103,6 +103,8 @@ static void test_options(void **state) {
       {"max_message", make_4g, NULL},
       {"max_message", make_below_64k, "65535 is not between 65536 and 4294967295"},
       {"max_message", make_above_4g, "4294967296 is not between"},
+      {"onward", make_true, NULL},
+      {"onward", make_zero, "option onward: must be true or false"},
       {"node", make_text, NULL},
       {"node", make_empty, "option node: must be text that is not empty"},
       {"node", make_list, "must be text"},
@@ -142,7 +144,7 @@ static void test_options(void **state) {
       {"roots", make_list, NULL},
       {"roots", make_numbers, "option roots: must be a list of directories, or a map of languages to such lists"},
       {"queue", make_null, "unknown option \"queue\"; known are node, timeout"},
-      {"colour", make_text, "max_message, queue (by remora_options_set_queue)"},
+      {"colour", make_text, "max_message, onward, queue (by remora_options_set_queue)"},
   };
   for (size_t i = 0; i < COUNT(table); i++) {
     remora_options *opts = remora_options_new();

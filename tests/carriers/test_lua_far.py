@@ -92,3 +92,12 @@ def test_a_local_computation_ends_with_the_connection():
     conn.close()
     assert conn.wait_closed(20)
     gone(conn.pid)
+
+
+def test_it_has_the_near_side_connect_onwards(sshd):
+    with remora.connect("remora-test", node="lua", roots={"lua": ROOTS, "python": ROOTS}, onward=True, **sshd) as conn:
+        remora.can_on(conn, "onward:reach")("remora-test", "python")
+        pid = remora.can_on(conn, "onward:there")("os.getpid")()
+        assert pid not in (os.getpid(), conn.pid)
+        assert remora.can_on(conn, "onward:add")(2, 3) == 5
+    gone(pid)

@@ -24,11 +24,14 @@ def source(name):
         return f.read()
 
 
+PLAIN = "local T = {} T.__index = T function T.new(n) return setmetatable({n = n}, T) end function T:get() return self.n end return T"
 MODULES = {
     "app.sub": {"kind": "module", "path": "/near/app/sub.lua", "source": source("far_code.lua")},
     "smoke": {"kind": "module", "path": "/near/smoke.lua", "source": source("../matrix/far/smoke.lua")},
     "pack": {"kind": "package", "path": "/near/pack/init.lua", "source": "return {name = ...}"},
     "old": {"kind": "module", "source": "function old_style(x) return x end"},
+    "plain": {"kind": "module", "source": PLAIN},
+    "deep.plain": {"kind": "module", "source": PLAIN},
     "ext": {"kind": "extension", "path": "/x/ext.so"},
     "secret": {"kind": "denied", "reason": "secret is not served"},
     "skewed": {"kind": "module", "source": "local x = = 1", "path": "/near/skewed.lua"},
@@ -271,11 +274,13 @@ def test_last_words(near):
 def test_modules(near):
     n = near()
     assert n.can("old:old_style")(4) == 4
+    assert n.new("plain", 3).get() == 3 and n.new("deep.plain", 4).get() == 4  # a module that is a class
     assert n.can("require")("pack") == {"name": "pack"}
     for name, error, text in [("ext.A", "remora.NotFound", "/x/ext.so"), ("secret.A", "remora.NotFound", "not served"),
                               ("skewed.A", "lua error", "near side (python 3)"), ("broken.A", "lua error", "really_missing")]:
         e = fails(n.new, name)
         assert e.type[0] == error and text in str(e), name
+    assert n.can("really_missing.f") is None
     asked = len(n.asked)
     assert n.can("really_missing.f") is None and len(n.asked) == asked  # remembered
 
