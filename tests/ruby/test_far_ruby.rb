@@ -147,4 +147,14 @@ class TestFarRuby < FarTest
     assert_equal "", out
     assert_match(/has no `if __FILE__ == \$PROGRAM_NAME`/, err)
   end
+
+  # Before 3.2 Ruby does not know Set of itself; minitest has loaded it here.
+  def test_set_is_known_to_who_asks_it
+    _, out, err = script(<<~RUBY)
+      require "remora"
+      using Remora::On
+      Remora.connect("-") { |conn| puts Set.new_on(conn, [1, 2]).size }
+    RUBY
+    assert_equal "2\n", out, err
+  end
 end
