@@ -148,6 +148,16 @@ class TestFarRuby < FarTest
     assert_match(/has no `if __FILE__ == \$PROGRAM_NAME`/, err)
   end
 
+  def test_a_class_with_an_autoload_that_was_required
+    _, out, err = script(<<~RUBY)
+      require "remora"
+      autoload :FoundLate, "found_late"
+      require "found_late"
+      Remora.connect("-") { |conn| puts Remora.new_on(conn, FoundLate).pid == conn.pid }
+    RUBY
+    assert_equal "true\n", out, err
+  end
+
   # Before 3.2 Ruby does not know Set of itself; minitest has loaded it here.
   def test_set_is_known_to_who_asks_it
     _, out, err = script(<<~RUBY)

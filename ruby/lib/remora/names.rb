@@ -29,8 +29,16 @@ module Remora
 
       def of_module(mod)
         name = mod.name or raise Internal.invalid("#{mod.inspect} has no name by which the far side could find it")
-        feature = feature_of(Object.const_source_location(name)&.first, name)
+        feature = feature_of(file_of(mod, name), name)
         feature ? "#{feature}:#{name}" : name
+      end
+
+      def file_of(mod, name)
+        file = Object.const_source_location(name)&.first
+        return file unless file == false
+        # What has an autoload and was required by name: Ruby 3.1 has lost the constant's place.
+        methods = mod.instance_methods(false).map { |own| mod.instance_method(own) } + mod.singleton_methods(false).map { |own| mod.method(own) }
+        methods.map(&:source_location).compact.first&.first
       end
 
       def of_method(method)

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-Object.autoload(:Set, "set") unless defined?(Set) # as Ruby does from 3.2 on: there is no class to ask without it
+require "set" # which Ruby knows of itself only from 3.2 on: there is no class to ask without it
 
 module Remora
   # `using Remora::On` lets classes and methods be asked themselves: Set.new_on(conn, [1, 2]), Process.method(:pid).can_on(conn).
