@@ -11,7 +11,7 @@ CMAKE_FLAGS ?=
 
 build: deps-build
 	@cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DPython3_EXECUTABLE=$(PYTHON) $(CMAKE_FLAGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
-	@rm -f $(BUILD).log
+	@sed -n 's/^-- Left out/left out/p' $(BUILD).log; rm -f $(BUILD).log
 	@cmake --build $(BUILD) -j $(JOBS) -- --no-print-directory -s
 	@echo "built: . $(BUILD)/env.sh makes it usable as if installed"
 

@@ -27,6 +27,9 @@ configure() {
   shift
   cmake -S . -B "$dir" -DPython3_EXECUTABLE="$PYTHON" "$@" && cmake --build "$dir" -j "$JOBS" -- --no-print-directory -s
 }
+# off LANGUAGE: the main build leaves it out.
+off() { grep -qE "^REMORA_$1:BOOL=(OFF|0|NO|FALSE)$" "$BUILD/CMakeCache.txt"; }
+same_languages=$(grep -oE '^REMORA_(RUBY|LUA):BOOL=(OFF|0|NO|FALSE)$' "$BUILD/CMakeCache.txt" | sed 's/:BOOL//; s/^/-D/')
 no_bindings="-DREMORA_PYTHON=OFF -DREMORA_RUBY=OFF -DREMORA_LUA=OFF"
 pytest() { "$PYTHON" -m pytest -q -p no:cacheprovider "$@"; }
 run_ctest() { ctest --test-dir "$1" --output-on-failure --no-tests=error "${@:2}"; }
@@ -34,15 +37,15 @@ run_ctest() { ctest --test-dir "$1" --output-on-failure --no-tests=error "${@:2}
 suite_unit() { run_ctest "$BUILD"; }
 suite_clang() { configure clang -DCMAKE_C_COMPILER=clang $no_bindings && run_ctest "$BUILD/clang"; }
 suite_asan() {
-  configure asan -DREMORA_SANITIZE=address,undefined &&
+  configure asan -DREMORA_SANITIZE=address,undefined $same_languages &&
     UBSAN_OPTIONS=print_stacktrace=1 run_ctest "$BUILD/asan" &&
     REMORA_BUILD=$BUILD/asan ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 pytest tests/node/test_c.py &&
     # Python itself is not instrumented and does not free everything at its end: leaks are looked for in the C tests.
     LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
       PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
       pytest tests/python --ignore tests/python/test_leaks.py && # a quarantine grows
-    REMORA_BUILD=$BUILD/asan REMORA_LUA_ONLY="lua5.4 luajit" LD_LIBRARY_PATH=$BUILD/asan/lib \
-      REMORA_LUA_ENV="LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1" tests/lua/run.sh &&
+    { off LUA || REMORA_BUILD=$BUILD/asan REMORA_LUA_ONLY="lua5.4 luajit" LD_LIBRARY_PATH=$BUILD/asan/lib \
+      REMORA_LUA_ENV="LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1" tests/lua/run.sh; } && { ! off RUBY || return 0; } &&
     for t in values calls callbacks errors futures threads process far_ruby; do # Ruby's threads take their signal stacks with them
       LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:use_sigaltstack=0 UBSAN_OPTIONS=print_stacktrace=1 \
         RUBYLIB=$BUILD/asan/ruby LD_LIBRARY_PATH=$BUILD/asan/lib "${RUBY:-ruby}" "tests/ruby/test_$t.rb" || return 1
@@ -70,6 +73,14 @@ suite_tree() { bash tests/tree.sh; }
 
 all="unit clang asan tsan valgrind python ruby lua node matrix carriers docs tree"
 for name in ${*:-$all}; do
+  case $name in
+  ruby) language=RUBY ;; lua) language=LUA ;; *) language= ;;
+  esac
+  if [ -n "$language" ] && off "$language"; then
+    skipped=$((skipped + 1))
+    echo "skipped $name: built with REMORA_$language=OFF"
+    continue
+  fi
   start=$SECONDS
   "suite_$name" >"$logs/$name.log" 2>&1 </dev/null
   status=$?
