@@ -67,7 +67,10 @@ static int spawn_start(const carrier *c, pid_t *pid, int in, int out, int errors
   }
   /* A local child stays in our process group, so that Ctrl-C, Ctrl-Z and a hang-up reach all of a job; unless it would end by Ctrl-C. Anything else
    * gets its own session: without a terminal ssh and sudo have nobody to ask, and Ctrl-C does not cut the line. */
-  int flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (!c->local_child ? POSIX_SPAWN_SETSID : c->own_group ? POSIX_SPAWN_SETPGROUP : 0);
+  int flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
+              (!c->local_child ? POSIX_SPAWN_SETSID
+               : c->own_group  ? POSIX_SPAWN_SETPGROUP
+                               : 0);
   if (!rc) rc = posix_spawnattr_setflags(&attributes, (short)flags);
   if (!rc) rc = posix_spawnattr_setsigdefault(&attributes, &all);
   if (!rc) rc = posix_spawnattr_setsigmask(&attributes, &none);

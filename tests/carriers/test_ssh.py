@@ -119,6 +119,13 @@ def test_native_code_that_holds_the_lock_is_not_taken_for_dead(sshd):
         assert conn.is_valid
 
 
+def test_native_code_is_not_taken_for_dead_within_the_smallest_bound(sshd):
+    with remora.connect("remora-test", heartbeat=1.0, dead_after=1.0, **sshd) as conn:
+        libc = remora.new_on(conn, "ctypes.PyDLL", None)
+        assert remora.getattr(libc, "usleep")(3_000_000) == 0
+        assert conn.is_valid
+
+
 def test_nothing_is_left_behind(sshd):
     conn = remora.connect("remora-test", **sshd)
     pid = conn.pid
