@@ -235,7 +235,7 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
       spec_words_clear(&words);
       spec_words_add(&words, native_path());
     } else if (program->start && words.count && (!c->local_child || strcmp(words.items[0], node->program) == 0)) {
-      carrier_wrap_start(&words, program, c->local_child ? -1 : opts->heartbeat > 0 ? opts->heartbeat : 5000);
+      carrier_wrap_start(&words, program, c->local_child ? -1 : opts->heartbeat > 0 ? options_beat(opts) : 5000);
     } else if (!native || !opts->interpreter) {
       for (const char *const *flag = node->flags; *flag; flag++) spec_words_add(&words, *flag);
       spec_words_add(&words, local ? program->local_stub : program->stub);
@@ -407,8 +407,7 @@ static const char *carrier_judge(const carrier *c, const char *text, int status,
   return c->has_ssh && !known ? "transport" : "bootstrap";
 }
 
-/* *new* text: the last lines that are not empty, made harmless, in one line. */
-static char *carrier_last_lines(const char *tail, size_t length) {
+char *carrier_last_lines(const char *tail, size_t length) {
   size_t start = length;
   for (int lines = 0; start > 0 && length - start < 2000; start--)
     if (tail[start - 1] == '\n' && start < length && tail[start] != '\n' && ++lines == 10) break;

@@ -23,6 +23,8 @@ struct remora_options {
 remora_options *options_copy(const remora_options *opts);
 /* What only the whole of the options can tell: dead_after is not less than heartbeat. 0 or -1; carrier_plan calls it. */
 int options_check(const remora_options *opts, remora_error **err);
+/* How often the far side is asked to say that it lives, in ms: three times within dead_after, for one sign may come late. */
+int64_t options_beat(const remora_options *opts);
 
 typedef enum carrier_type { CARRIER_CHILD, CARRIER_SSH, CARRIER_SUDO, CARRIER_COMMAND } carrier_type;
 
@@ -67,5 +69,7 @@ char carrier_look(pid_t pid, uint64_t *cpu_ticks);
 /* Which stage failed and what to tell the user, from what was printed on standard error (tail) and the wait status (-1 unknown). Makes *err: stage "transport", "auth" or "bootstrap". */
 void carrier_explain(const carrier *c, const char *tail, size_t tail_length, int status, bool status_known,
                      remora_error **err);
+/* *new* text: the last lines that are not empty, made harmless, in one line. */
+char *carrier_last_lines(const char *tail, size_t length);
 
 #endif

@@ -246,10 +246,8 @@ bool conn_pump(remora_conn *c) {
     if (c->session.fault) {
       if (c->far) c->far->status = 1;
       if (c->state == CONN_CONNECTING) {
-        remora_error *why = NULL;
-        (void)error_stage(&why, "hello", "%s: the far side %s", c->carrier.name,
-                          c->session.started ? c->session.fault : "writes rubbish in place of a greeting");
-        conn_finish(c, why);
+        liveness_no_greeting(c, "hello",
+                             c->session.started ? c->session.fault : "writes rubbish in place of a greeting");
       } else {
         frame bye = {.kind = FRAME_BYE, .size = (uint32_t)strlen(c->session.fault)};
         (void)session_send_frame(&c->session, &bye, c->session.fault, true);
@@ -415,7 +413,7 @@ static int conn_hello(remora_conn *c) {
   remora_set(hello, "version", remora_str(REMORA_VERSION));
   remora_set(hello, "credit", remora_int(SESSION_CREDIT));
   remora_set(hello, "language", remora_str(o->language ? o->language : "c"));
-  remora_set(hello, "heartbeat", remora_int(o->heartbeat));
+  remora_set(hello, "heartbeat", remora_int(options_beat(o)));
   remora_set(hello, "dead_after", remora_int(o->dead_after));
   remora_set(hello, "name", remora_str(c->carrier.name));
   remora_set(hello, "warden", remora_bool(!c->carrier.local_child));

@@ -142,25 +142,28 @@ int remora_then(remora_future *f, remora_queue *queue, void (*fn)(remora_future 
   return 0;
 }
 
+bool future_cancel(remora_future *f) {
+  if (atomic_load(&f->state) != REMORA_PENDING) return false;
+  remora_conn *c = f->conn;
+  if (f->call && c) {
+    frame cancel = {.kind = FRAME_CANCEL, .call = f->call};
+    (void)session_pending_take(&c->session, f->call);
+    f->call = 0;
+    (void)session_send_frame(&c->session, &cancel, NULL, false); /* behind the call, if that still waits to be sent */
+    conn_flush(c);
+  }
+  bool connecting = c && c->connecting == f;
+  future_fail(f,
+              remora_error_new(REMORA_E_CANCELLED, connecting ? "connecting was cancelled" : "the call was cancelled"));
+  if (connecting) conn_close_locked(c);
+  return true;
+}
+
 int remora_cancel(remora_future *f) {
   hub *h = f->hub;
   if (h != hub_current) return 0;
   hub_lock(h);
-  int pending = atomic_load(&f->state) == REMORA_PENDING;
-  if (pending) {
-    remora_conn *c = f->conn;
-    if (f->call && c) {
-      frame cancel = {.kind = FRAME_CANCEL, .call = f->call};
-      (void)session_pending_take(&c->session, f->call);
-      f->call = 0;
-      (void)session_send_frame(&c->session, &cancel, NULL, false); /* behind the call, if that still waits to be sent */
-      conn_flush(c);
-    }
-    bool connecting = c && c->connecting == f;
-    future_fail(
-        f, remora_error_new(REMORA_E_CANCELLED, connecting ? "connecting was cancelled" : "the call was cancelled"));
-    if (connecting) conn_close_locked(c);
-  }
+  bool pending = future_cancel(f);
   hub_unlock(h);
   return pending;
 }

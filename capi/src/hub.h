@@ -55,7 +55,8 @@ typedef struct hub {
   pthread_t background;
   pthread_cond_t background_wake;
   remora_conn *conns;
-  remora_queue *inner; /* the hub's own: modules and bridges; run by whoever drives */
+  remora_queue *inner;      /* the hub's own: modules and bridges; run by whoever drives */
+  struct forward *forwards; /* calls of bridges that wait for their answers (inner.c) */
   remora_queue *default_queue;
   _Atomic(remora_proxy *) dropped; /* proxies without users, pushed by finalisers */
   idmap objects;                   /* userdata -> first remora_object made of it */
@@ -228,6 +229,8 @@ void conn_maybe_free(remora_conn *c);
 int liveness_start(remora_conn *c);
 void liveness_greeted(remora_conn *c);
 void liveness_eof(remora_conn *c);
+/* Under the lock: ends a connection whose far side has not greeted, with what it printed instead. */
+void liveness_no_greeting(remora_conn *c, const char *stage, const char *why);
 /* The connection is over: sees to it that the far process ends and is reaped. */
 void liveness_end(remora_conn *c);
 void conn_watch_handle(remora_conn *c, uv_handle_t *handle);
@@ -307,6 +310,7 @@ remora_future *future_new(hub *h, remora_conn *c);
 /* Under the lock. Steals reply or error. */
 void future_done(remora_future *f, message *reply);
 void future_fail(remora_future *f, remora_error *error);
+bool future_cancel(remora_future *f); /* false: it was ready already */
 void future_set_awaited(remora_future *f, bool on);
 void future_unref_locked(remora_future *f); /* of a future without a result */
 /* deadline.c; under the lock. */
@@ -331,6 +335,8 @@ void inner_run(hub *h); /* under no lock */
 void onward_connect(remora_event *e);
 /* A call of the root that the far side got from it: true if that was all to be done. */
 bool onward_answers(remora_event *e, remora_proxy *root, const remora_value *args);
+bool inner_cancel(const remora_conn *c,
+                  uint32_t call); /* under the lock: cancels the call that a bridge has made for this one */
 remora_object *bridge_object(remora_proxy *p); /* under the lock; *new* */
 struct modules *modules_new(const remora_options *opts);
 void modules_free(struct modules *m);

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One forwarded call: whose answer goes where. */
+/* One forwarded call: whose answer goes where. In a list of the hub's until it is answered: a CANCEL looks for it there. */
 typedef struct forward {
+  struct forward *next, **link;
   remora_event *call;
+  remora_future *onward; /* borrowed: the watch holds it as long as this lives */
 } forward;
 
 static void forward_done(remora_future *f, void *userdata) {
@@ -22,8 +24,25 @@ static void forward_done(remora_future *f, void *userdata) {
 
 static void forward_free(void *userdata) {
   forward *fw = userdata;
+  hub *h = hub_current;
+  if (fw->link && fw->onward->hub == h) {
+    hub_lock(h);
+    *fw->link = fw->next;
+    if (fw->next) fw->next->link = fw->link;
+    hub_unlock(h);
+  }
   (void)remora_event_free(fw->call);
   free(fw);
+}
+
+static void forward_list(hub *h, forward *fw, remora_future *onward) {
+  hub_lock(h);
+  fw->onward = onward;
+  fw->next = h->forwards;
+  fw->link = &h->forwards;
+  if (fw->next) fw->next->link = &fw->next;
+  h->forwards = fw;
+  hub_unlock(h);
 }
 
 /* Takes e over. */
@@ -32,7 +51,7 @@ static void inner_forward(hub *h, remora_event *e) {
   const remora_value *args = remora_event_args(e, NULL);
   remora_proxy *target = e->object->userdata;
   bool answered = args && target->id == 0 && onward_answers(e, target, args);
-  forward *fw = args && !answered ? malloc(sizeof *fw) : NULL;
+  forward *fw = args && !answered ? calloc(1, sizeof *fw) : NULL;
   if (!fw) {
     (void)remora_event_free(e);
     return;
@@ -46,11 +65,18 @@ static void inner_forward(hub *h, remora_event *e) {
     e->entered = false;
     call_chain = e->outer_chain;
   }
+  if (f) forward_list(h, fw, f);
   if (!f || remora_then(f, h->inner, forward_done, fw, forward_free, &err) != 0) {
     remora_event_fail(e, err);
     forward_free(fw);
   }
   (void)remora_future_unref(f);
+}
+
+bool inner_cancel(const remora_conn *c, uint32_t call) {
+  for (const forward *fw = c->hub->forwards; fw; fw = fw->next)
+    if (fw->call->conn == c && fw->call->message->head.call == call) return future_cancel(fw->onward);
+  return false;
 }
 
 static void inner_root(remora_event *e) {

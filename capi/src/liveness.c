@@ -23,6 +23,30 @@ static const char *signal_name(int n, char *room, size_t size) {
 
 static bool liveness_read_errors(remora_conn *c);
 
+/* What the far side printed last, on either stream: 2 * TAIL bytes at most. */
+static size_t liveness_tail(const remora_conn *c, char *tail) {
+  const bytes *said[] = {&c->session.stray, &c->errors};
+  size_t n = 0;
+  for (int i = 0; i < 2; i++) {
+    size_t length = said[i]->end - said[i]->begin;
+    if (length > TAIL) length = TAIL;
+    if (length) memcpy(tail + n, said[i]->data + said[i]->end - length, length);
+    n += length;
+  }
+  return n;
+}
+
+void liveness_no_greeting(remora_conn *c, const char *stage, const char *what) {
+  char tail[2 * TAIL];
+  size_t n = liveness_tail(c, tail);
+  char *lines = n ? carrier_last_lines(tail, n) : NULL;
+  remora_error *why = NULL;
+  (void)error_stage(&why, stage, "%s: the far side %s%s%s", c->carrier.name, what,
+                    lines && *lines ? "; it printed: " : "", lines ? lines : "");
+  free(lines);
+  conn_finish(c, why);
+}
+
 /* Ends the connection because the process is gone. */
 static void liveness_tell_gone(remora_conn *c) {
   char room[64];
@@ -33,14 +57,8 @@ static void liveness_tell_gone(remora_conn *c) {
   const char *what = c->carrier.local_child ? "the far process" : c->carrier.argv[0];
   if (c->state == CONN_CONNECTING) {
     /* What a login shell or interpreter said, on either stream. */
-    char tail[2 * TAIL + 32];
-    size_t n = 0, stray = c->session.stray.end - c->session.stray.begin, errors = c->errors.end - c->errors.begin;
-    if (stray > TAIL) stray = TAIL;
-    if (errors > TAIL) errors = TAIL;
-    if (stray) memcpy(tail, c->session.stray.data + c->session.stray.end - stray, stray);
-    n = stray;
-    if (errors) memcpy(tail + n, c->errors.data + c->errors.end - errors, errors);
-    n += errors;
+    char tail[2 * TAIL];
+    size_t n = liveness_tail(c, tail);
     remora_error *why = NULL;
     carrier_explain(&c->carrier, tail, n, c->status, c->status_known, &why);
     if (!why) (void)error_stage(&why, "bootstrap", "%s: the far side ended before it greeted", c->carrier.name);
@@ -245,17 +263,15 @@ void liveness_greeted(remora_conn *c) {
 
 static void timeout_cb(uv_timer_t *timer) {
   remora_conn *c = timer->data;
-  remora_error *why = NULL;
   const session *s = &c->session;
   size_t errors = c->errors.end - c->errors.begin, stray = s->stray.end - s->stray.begin;
-  const char *stage = s->started || stray ? "hello" : c->carrier.has_ssh && !errors ? "transport" : "bootstrap";
-  const char *printed =
-      stray ? (const char *)s->stray.data + s->stray.begin : (const char *)c->errors.data + c->errors.begin;
-  size_t length = stray ? stray : errors;
-  if (length > 500) printed += length - 500, length = 500;
-  (void)error_stage(&why, stage, "%s: the far side did not greet within %" PRId64 " ms%s%.*s", c->carrier.name,
-                    c->options->timeout, length ? "; it printed: " : "", (int)length, length ? printed : "");
-  conn_finish(c, why);
+  char what[64];
+  (void)snprintf(what, sizeof what, "did not greet within %" PRId64 " ms", c->options->timeout);
+  liveness_no_greeting(c,
+                       s->started || stray             ? "hello"
+                       : c->carrier.has_ssh && !errors ? "transport"
+                                                       : "bootstrap",
+                       what);
 }
 
 int liveness_start(remora_conn *c) {

@@ -268,3 +268,8 @@ int options_check(const remora_options *opts, remora_error **err) {
                      opts->dead_after, opts->heartbeat);
   return 0;
 }
+
+int64_t options_beat(const remora_options *opts) {
+  int64_t most = (opts->dead_after + 2) / 3;
+  return opts->heartbeat < most ? opts->heartbeat : most;
+}

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Generator, Optional
 
 from . import remora_capi as _capi
 from ._future import Future, _Then
@@ -49,10 +49,69 @@ class _LoopQueue:
 _queues: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopQueue]" = weakref.WeakKeyDictionary()
 
 
+# ------------------------------------------------------------------------------------- coroutine functions that were lent
+
+_latest: "Optional[weakref.ref[asyncio.AbstractEventLoop]]" = None  # the loop in which this package was awaited last
+
+
+def seen(loop: asyncio.AbstractEventLoop) -> None:
+    global _latest
+    if _latest is None or _latest() is not loop:
+        _latest = weakref.ref(loop)
+
+
+def loop_elsewhere() -> Optional[asyncio.AbstractEventLoop]:
+    """The loop that runs lent coroutine functions; None when there is none, or when this is its own thread, which waits for a call."""
+    loop = None if _latest is None else _latest()
+    return loop if loop is not None and loop.is_running() and asyncio._get_running_loop() is None else None
+
+
+async def in_chain(event: Any, coroutine: Any) -> Any:
+    """The coroutine; calls that it makes descend from the event's call, whatever else runs between its steps."""
+    return await _Steps(event, coroutine)
+
+
+class _Steps:
+    def __init__(self, event: Any, coroutine: Any) -> None:
+        self._event, self._coroutine = event, coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        step, value = self._coroutine.send, None
+        while True:
+            _capi.remora_event_enter(self._event)
+            try:
+                wanted = step(value)
+            except StopIteration as end:
+                return end.value
+            finally:
+                _capi.remora_event_done(self._event)
+            try:
+                step, value = self._coroutine.send, (yield wanted)
+            except GeneratorExit:
+                self._coroutine.close()
+                raise
+            except BaseException as error:
+                step, value = self._coroutine.throw, error
+
+
+def run_here(coroutine: Any) -> Any:
+    """Runs it to its end; in a thread of its own where a loop sits on this one."""
+    if asyncio._get_running_loop() is None:
+        return asyncio.run(coroutine)
+    import concurrent.futures
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+# ---------------------------------------------------------------------------------------------------------------- awaiting
+
+
 async def wait(future: Future) -> Any:
     """What `await future` does."""
     if not future.done():
         loop = asyncio.get_running_loop()
+        seen(loop)
         done: "asyncio.Future[None]" = loop.create_future()
 
         def ready() -> None:
@@ -75,4 +134,6 @@ async def wait(future: Future) -> Any:
 
 
 def forked() -> None:
+    global _latest
+    _latest = None
     _queues.clear()

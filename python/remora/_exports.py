@@ -183,7 +183,10 @@ def _run_call(event: Any) -> None:
         target = _capi.remora_event_userdata(event)
         _capi.remora_event_enter(event)
         result = perform(target, _capi.remora_event_method(event) or "", args, kwargs)
-        _capi.remora_event_reply(event, result)
+        if type(result) is types.CoroutineType:
+            _lent_coroutine(event, result)
+        else:
+            _capi.remora_event_reply(event, result)
     except BaseException as error:
         if error.__traceback__ is not None:  # without this module's frame at its top
             error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
@@ -191,6 +194,29 @@ def _run_call(event: Any) -> None:
         # Ctrl-C has reached the callback, but it is meant for whoever waits here.
         if isinstance(error, KeyboardInterrupt):
             raise
+
+
+def _lent_coroutine(event: Any, coroutine: Any) -> None:
+    """A coroutine function was called: what the caller wants is what it returns."""
+    from . import _asyncio
+
+    steps = _asyncio.in_chain(event, coroutine)
+    loop = _asyncio.loop_elsewhere()
+    if loop is None:
+        _capi.remora_event_reply(event, _asyncio.run_here(steps))
+        return
+
+    async def answer() -> None:
+        try:
+            _capi.remora_event_reply(event, await steps)
+        except BaseException as error:
+            _capi.remora_event_fail(event, _error_handle(error))
+            if not isinstance(error, Exception):  # the end of the task is its loop's business
+                raise
+
+    import asyncio
+
+    asyncio.run_coroutine_threadsafe(answer(), loop)
 
 
 class _Output:

@@ -109,16 +109,26 @@ def _len(self: Proxy) -> int:
     return _invoke(self, ":len")
 
 
+def _key(proxy: Proxy, key: Any) -> Any:
+    """A slice is no value: the far side makes one of its own."""
+    if type(key) is slice:
+        root = _capi.remora_conn_root(_capi.remora_proxy_conn(proxy))
+        return root.new("builtins.slice", key.start, key.stop, key.step)
+    if type(key) is tuple:
+        return tuple([_key(proxy, part) for part in key])
+    return key
+
+
 def _getitem(self: Proxy, key: Any) -> Any:
-    return _invoke(self, ":item", key)
+    return _invoke(self, ":item", _key(self, key))
 
 
 def _setitem(self: Proxy, key: Any, value: Any) -> None:
-    _invoke(self, ":setitem", key, value)
+    _invoke(self, ":setitem", _key(self, key), value)
 
 
 def _delitem(self: Proxy, key: Any) -> None:
-    _invoke(self, ":delitem", key)
+    _invoke(self, ":delitem", _key(self, key))
 
 
 def _contains(self: Proxy, value: Any) -> bool:

@@ -514,6 +514,35 @@ static void test_bridge_between_two_connections(void **state) {
   finish(b);
 }
 
+/* b takes back a call of an object of a's while a is busy with another: a never runs it. */
+static void test_cancel_goes_over_a_bridge(void **state) {
+  (void)state;
+  static const char source[] =
+      "import remora\n"
+      "def take_back(c):\n"
+      "    f = remora.start(c).up()\n"
+      "    try: import far_there_is_none\n" /* answered behind the call, which is on its way to a now */
+      "    except ImportError: pass\n"
+      "    return f.cancel()\n";
+  assert_int_equal(remora_module_add("python", "far_cancel_bridge", 0, NULL, source, sizeof source - 1, NULL), 0);
+  remora_conn *a = connect_here(), *b = connect_here();
+  remora_proxy *counter = make(a, "Counter", pack("i", 10));
+  remora_proxy *take_back = remora_can_on(b, "far_cancel_bridge.take_back", NULL);
+  remora_future *busy = launch(a, "sleep", pack("i", 1));
+  remora_value *v = call(take_back, NULL, pack("p", counter));
+  assert_int_equal(remora_as_bool(v), 1);
+  assert_int_equal(remora_future_state(busy), REMORA_PENDING);
+  (void)remora_value_unref(v);
+  (void)remora_value_unref(await(busy));
+  assert_int_equal(int_of(call(counter, "up", NULL)), 11);
+  SERVE_UNTIL(stat_of(a, "pending") == 0);
+  (void)remora_future_unref(busy);
+  (void)remora_proxy_unref(take_back);
+  (void)remora_proxy_unref(counter);
+  finish(a);
+  finish(b);
+}
+
 /* A call that the far side takes back before it has started does not run. */
 static void test_cancelled_callbacks_do_not_run(void **state) {
   (void)state;
@@ -665,6 +694,7 @@ int main(void) {
       cmocka_unit_test(test_last_reference_inside_a_result),
       cmocka_unit_test(test_tables_are_empty_in_the_end),
       cmocka_unit_test(test_bridge_between_two_connections),
+      cmocka_unit_test(test_cancel_goes_over_a_bridge),
       cmocka_unit_test(test_cancelled_callbacks_do_not_run),
       cmocka_unit_test(test_oneway),
       cmocka_unit_test(test_credit_has_an_end),

@@ -62,6 +62,19 @@ def test_environment_and_folder_of_the_far_process(sshd):
         assert remora.can_on(conn, "os.getenv")("GREETING") == "it's \"so\""
 
 
+def test_the_far_side_connects_onwards_by_ssh(sshd):
+    with remora.connect("remora-test", **sshd) as conn:
+        onward = conn.connect("remora-test", heartbeat=1.0, dead_after=3.0, **sshd)
+        assert remora.can_on(onward, "operator.add")(2, 3) == 5
+        assert remora.can_on(onward, "os.getpid")() not in (conn.pid, os.getpid())
+        with pytest.raises(remora.RemoteError) as caught:
+            conn.connect("remora-nokey", **sshd)
+        assert caught.value.type == "remora.ConnectError" and caught.value.attributes["stage"] == "auth"
+        with pytest.raises(remora.RemoteError) as caught:
+            conn.connect("ssh://127.0.0.1:1", **sshd)
+        assert caught.value.attributes["stage"] == "transport"
+
+
 def test_a_command_that_carries_stdin_and_stdout(sshd):
     with remora.connect(command=["nice", "-n", "5", "sh", "-c", 'echo a banner; exec "$@"', "sh"]) as conn:
         assert remora.can_on(conn, "os.nice")(0) >= 5
@@ -116,6 +129,13 @@ def test_native_code_that_holds_the_lock_is_not_taken_for_dead(sshd):
         # A PyDLL keeps the interpreter's lock: nothing in that process can beat for two seconds.
         libc = remora.new_on(conn, "ctypes.PyDLL", None)
         assert remora.getattr(libc, "usleep")(2_000_000) == 0
+        assert conn.is_valid
+
+
+def test_native_code_is_not_taken_for_dead_within_the_smallest_bound(sshd):
+    with remora.connect("remora-test", heartbeat=1.0, dead_after=1.0, **sshd) as conn:
+        libc = remora.new_on(conn, "ctypes.PyDLL", None)
+        assert remora.getattr(libc, "usleep")(3_000_000) == 0
         assert conn.is_valid
 
 

@@ -94,6 +94,12 @@ class Thing:
         import importlib.resources
         return importlib.resources.files("app").joinpath(name).read_text()
 
+    def data_folder(self):
+        import importlib.resources
+        folder = importlib.resources.files("app") / "deep"
+        with (folder / "e.txt").open("rb") as file:
+            return [file.read(), folder.is_dir(), [it.name for it in folder.iterdir()]]
+
     def onward(self, f):
         import os
         import sys

@@ -245,8 +245,10 @@ class Near:
     def root_resource(self, language, package, name):
         return self.modules[package].get("files", {}).get(name)
 
-    def root_resources(self, language, package):
-        return list(self.modules[package].get("files", {}))
+    def root_resources(self, language, package, folder=""):
+        files = self.modules[package].get("files", {})
+        start = folder + "/" if folder else ""
+        return [name[len(start):] for name in files if name.startswith(start) and "/" not in name[len(start):-1] and name != start]
 
     # -- values
 

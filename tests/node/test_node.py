@@ -14,7 +14,7 @@ from near import (BEAT, CALL, CANCEL, ERROR, HELLO, MAGIC, PLAIN, RELEASE, REPLY
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES = {
     "app": {"kind": "package", "source": "from . import sub\n", "path": "/near/app/__init__.py",
-            "files": {"d.txt": b"data", "deep/": b""}},
+            "files": {"d.txt": b"data", "deep/": b"", "deep/e.txt": b"deeper"}},
     "app.sub": {"kind": "module", "path": "/near/app/sub.py", "source": open(os.path.join(HERE, "far_code.py")).read()},
     "__main__": {"kind": "module", "path": "/near/main.py",
                  "source": "class Own:\n    def f(self): return 3\nif __name__ == '__main__': raise SystemExit\n"},
@@ -297,8 +297,24 @@ def test_package_data(thing, python):
     n = thing.near
     assert n.can("pkgutil.get_data")("app", "d.txt") == b"data"
     version = tuple(map(int, n.hello["language"].split()[1].split(".")))[:2]
-    if version >= (3, 10):
+    if version >= (3, 9):
         assert thing.data("d.txt") == "data"
+        assert thing.data_folder() == [b"deeper", True, ["e.txt"]]
+
+
+def test_a_recursion_to_the_end_of_the_stack_loses_no_call(thing):
+    def down(n):
+        return 0 if n == 0 else 1 + thing.back(down, n - 1)
+    import sys
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20000)
+    try:
+        assert down(30) == 30
+        with pytest.raises(RemoteError):
+            down(400)
+        assert down(30) == 30
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_onward(thing):

@@ -168,3 +168,49 @@ def test_sequential_latency(far):
         return time.monotonic() - began
 
     assert run(main()) < 1.0
+
+
+# ------------------------------------------------------------------------------------------------ coroutine functions lent
+
+
+async def doubled(n):
+    await asyncio.sleep(0.001)
+    return 2 * n
+
+
+async def broken(n):
+    await asyncio.sleep(0)
+    raise KeyError(n)
+
+
+def test_a_lent_coroutine_function_gives_its_result(far):
+    assert far("call_twice")(doubled) == [2, 4]
+    with pytest.raises(KeyError):
+        far("call")(broken, 1)
+
+
+def test_a_lent_coroutine_function_runs_in_the_loop_that_awaits():
+    async def main():
+        async with remora.connect_async("-") as conn:
+            loop, ran = asyncio.get_running_loop(), []
+            gate = asyncio.Event()
+            call = remora.can_on(conn, "far_things.call")
+            add = remora.can_on(conn, "far_things.add")
+
+            async def lent(n):
+                ran.append(asyncio.get_running_loop() is loop)
+                await gate.wait()
+                return await remora.start(add)(n, 1)  # inside the call that waits for this: it descends from it
+
+            async def opens():
+                while not ran:
+                    await asyncio.sleep(0.001)
+                gate.set()
+
+            assert (await asyncio.gather(remora.start(call)(lent, 4), opens()))[0] == 5
+            with pytest.raises(KeyError):
+                await remora.start(call)(broken, 1)
+            assert ran == [True]
+            assert call(doubled, 4) == 8  # this thread cannot run its loop meanwhile
+
+    asyncio.run(asyncio.wait_for(main(), 20))

@@ -42,6 +42,18 @@ def test_the_same_object_is_the_same_over_there(far):
     assert far("echo")([f, f])[1] is f
 
 
+def test_a_recursion_through_both_sides_ends_with_an_error(far):
+    call = far("call")
+
+    def down(n):
+        return 0 if n == 0 else 1 + call(down, n - 1)
+
+    assert down(30) == 30
+    with pytest.raises(RecursionError):
+        down(1000)
+    assert down(30) == 30
+
+
 def test_kept_callbacks(far):
     keeper = far.new("Keeper")
     keeper.keep(lambda n: n + 1)

@@ -24,6 +24,20 @@ def test_objects_of_the_third_process(conn):
     assert remora.can_on(onward, "far_things.nothing_of_the_kind") is None
 
 
+def test_package_data_over_two_hops(conn, tmp_path, monkeypatch):
+    package = tmp_path / "data_of_two_hops"
+    (package / "deep").mkdir(parents=True)
+    (package / "deep" / "x.txt").write_text("x there\n")
+    (package / "__init__.py").write_text(
+        "def look():\n"
+        "    import importlib.resources\n"
+        "    folder = importlib.resources.files(__name__) / 'deep'\n"
+        "    return [it.name for it in folder.iterdir()], (folder / 'x.txt').read_text()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with remora.connect("-", cwd="/") as middle:
+        assert remora.can_on(middle.connect("-", cwd="/"), "data_of_two_hops.look")() == (["x.txt"], "x there\n")
+
+
 def test_callbacks_over_two_hops(conn):
     onward = conn.connect("-")
     assert remora.can_on(onward, "far_things.call_twice")(lambda n: (os.getpid(), n)) == [(os.getpid(), 1), (os.getpid(), 2)]

@@ -72,3 +72,12 @@ def test_proxies_as_keys_here(far):
     a, b = far.new("Counter"), far.new("Counter")
     table = {a: 1, b: 2}
     assert table[a.itself()] == 1 and table[b] == 2
+
+
+def test_slices(conn):
+    numbers = remora.new_on(conn, "builtins.list", range(10))
+    assert numbers[2:5] == [2, 3, 4] and numbers[::-3] == [9, 6, 3, 0]
+    numbers[1:9] = ["x"]
+    assert list(numbers) == [0, "x", 9]
+    del numbers[:2]
+    assert list(numbers) == [9]

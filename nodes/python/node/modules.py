@@ -75,6 +75,12 @@ class Loader:  # later
         from remora._resources import get_data
         return get_data(self, path)
 
+    def __getattr__(self, name):
+        if name == "archive" and sys.version_info[:2] == (3, 9):  # importlib.resources.files of 3.9 knows files and archives only
+            from remora._resources import archive
+            return archive(self)
+        raise AttributeError(name)
+
     def get_resource_reader(self, name):
         from remora._resources import Reader
         return Reader(name)

@@ -30,8 +30,8 @@ class Root:
     def resource(self, language, package, name):
         return node.up.call(0, "resource", (language, package, name))
 
-    def resources(self, language, package):
-        return node.up.call(0, "resources", (language, package))
+    def resources(self, language, package, folder=""):
+        return node.up.call(0, "resources", (language, package, folder))
 
 
 class Onward(node.Session):
@@ -188,14 +188,16 @@ def quote(word):
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def hop(spec, argv):
+def hop(spec, argv, ssh, sudo):
     """The argv that runs `argv` behind one hop."""
+    if isinstance(spec, (list, tuple)) and spec:
+        return list(spec) + argv
     if not isinstance(spec, str) or not spec or spec[0] == "-" and spec != "-":
         raise ConnectError("cannot connect to %r" % (spec,), "spawn")
     if spec == "-":
         return argv
     if spec[-1] == "@":
-        return ["sudo", "-n", "-u", spec[:-1], "--"] + argv
+        return sudo + ["-n", "-u", spec[:-1], "--"] + argv
     if spec.startswith("ssh://"):
         host = spec[6:].rstrip("/")
         host, colon, port = host.partition(":")
@@ -208,11 +210,28 @@ def hop(spec, argv):
         host, port = spec, []
     if not host or host[0] == "-" or "@-" in host:
         raise ConnectError("cannot connect to %r" % spec, "spawn")
-    return ["ssh", "-o", "BatchMode=yes", "-T"] + port + ["--", host, " ".join(map(quote, argv))]
+    return ssh + ["-o", "BatchMode=yes", "-T"] + port + ["--", host, " ".join(map(quote, argv))]
 
 
-def connect(spec="-", *, timeout=10.0, interpreter=None, env=None, cwd=None, command=None, dead_after=30.0):
+def stage_of(argv, status, tail):
+    """How far it came, as well as that can be told from here."""
+    said = tail.lower()
+    if argv[0] == "sudo" and status == 1 or b"permission denied (" in said or b"host key" in said:
+        return "auth"
+    if argv[0] == "ssh" and status == 255:
+        return "transport"
+    return "hello" if status is None else "bootstrap"
+
+
+def connect(spec="-", *, node="python", timeout=10.0, heartbeat=5.0, dead_after=30.0, interpreter=None, env=None, cwd=None,
+            command=None, ssh=("ssh",), ssh_options=(), sudo=("sudo",)):
     refuse_in_main()
+    if node != "python":
+        raise ConnectError("a node connects onwards to Python only, not to %s; connect from the near side" % node, "spawn")
+    return connect_python(spec, timeout, heartbeat, dead_after, interpreter, env, cwd, command, ssh, ssh_options, sudo)
+
+
+def connect_python(spec, timeout, heartbeat, dead_after, interpreter, env, cwd, command, ssh, ssh_options, sudo):
     if not interpreter:
         interpreter = ["python3"]
     if isinstance(interpreter, str):
@@ -225,19 +244,20 @@ def connect(spec="-", *, timeout=10.0, interpreter=None, env=None, cwd=None, com
         argv = ["sh", "-c", 'cd -- "$1" && shift && exec "$@"', "sh", cwd] + argv
     if env:
         argv = ["env"] + ["%s=%s" % pair for pair in env.items()] + argv
-    for each in reversed(spec if isinstance(spec, (list, tuple)) else [spec]):
-        argv = hop(each, argv)
+    hops = list(spec) if isinstance(spec, (list, tuple)) else [spec]
+    while hops:  # our files for ssh are at hand for the first hop only
+        argv = hop(hops.pop(), argv, list(ssh) + list(() if hops else ssh_options), list(sudo))
     if command:
         argv = list(command) + argv if spec == "-" else list(command)
     try:
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     except OSError as error:
         raise ConnectError("cannot start %s: %s" % (argv[0], error), "spawn") from None
-    session = Onward(process, dead_after)
+    session = Onward(process, dead_after if heartbeat else 0)
     told = node.to_text({
         "protocol": 1, "version": node.VERSION, "credit": node.GRANT, "language": "python %d.%d.%d" % sys.version_info[:3],
-        "heartbeat": int(node.up.heartbeat * 1000) or 5000, "dead_after": int(dead_after * 1000),
-        "name": spec if isinstance(spec, str) else " ".join(spec), "warden": False, "max_message": session.most,
+        "heartbeat": int(min(heartbeat, dead_after / 3) * 1000), "dead_after": int(dead_after * 1000),
+        "name": spec if isinstance(spec, str) else " ".join(map(str, spec)), "warden": False, "max_message": session.most,
         "codec": "json"}).encode()
     _thread.start_new_thread(session.errors, ())
     _thread.start_new_thread(session.reader, ())
@@ -248,9 +268,14 @@ def connect(spec="-", *, timeout=10.0, interpreter=None, env=None, cwd=None, com
     try:
         session.greeting.result(timeout)
     except (ConnectionLost, node.Timeout) as error:
+        try:
+            status = process.wait(0.5) if isinstance(error, ConnectionLost) else None
+        except subprocess.TimeoutExpired:
+            status = None
         process.kill()
         text = (session.buf[-4096:] + session.tail).decode("utf-8", "replace").strip()
-        raise ConnectError("no hello from %s: %s%s" % (spec, error, text and "; it printed: " + text), "hello") from None
+        raise ConnectError("no hello from %s: %s%s" % (spec, error, text and "; it printed: " + text),
+                           stage_of(argv, status, session.tail)) from None
     node.sessions.append(session)
     return Connection(session)
 

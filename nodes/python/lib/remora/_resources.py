@@ -24,6 +24,36 @@ def get_data(loader, path):
     return fetch(package, path[len(folder) + 1:])
 
 
+def archive(loader):
+    """A read-only zip archive as far as zipfile.Path of Python 3.9 looks at one."""
+    from zipfile import CompleteDirs
+
+    class Archive(CompleteDirs):
+        fp = None  # nothing to close
+        filename = loader.folder.rpartition("/")[0] or "/"
+        inside = loader.folder.rpartition("/")[2] + "/"
+
+        def __init__(self):
+            pass
+
+        def __fspath__(self):
+            return self.filename
+
+        def namelist(self):
+            found, folders = [], [""]
+            while folders:
+                folder = folders.pop()
+                for name in names(loader.package, folder):
+                    found.append(self.inside + (folder and folder + "/") + name)
+                    if name[-1:] == "/":
+                        folders.append((folder and folder + "/") + name[:-1])
+            return found
+
+        def open(self, name, mode="r", **_):
+            return io.BytesIO(fetch(loader.package, name[len(self.inside):]))
+    return Archive()
+
+
 class Reader:
     """importlib.abc.ResourceReader, and TraversableResources where that exists."""
 
