@@ -108,6 +108,21 @@ class Thing:
         return [os.getpid() != self.connection.pid, there.back(f, 5), there, there.back(lambda x: x * 2, 4),
                 remora.getattr(there, "x")]
 
+    def onward_slowly(self, f):
+        """The answer to the question of the third process comes in before this thread waits for it."""
+        session = self.connection._session
+        wait = session.wait
+
+        def wait_late(*args):
+            import time
+            time.sleep(0.2)
+            return wait(*args)
+        session.wait = wait_late
+        try:
+            return self.there.back(f, 5)
+        finally:
+            del session.wait
+
     def is_onward(self, it):
         return it is self.there
 

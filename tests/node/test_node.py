@@ -323,6 +323,7 @@ def test_onward(thing):
     there = got[2]  # an object of the third process, bridged
     assert there.back(lambda x: x, 9) == 9 and there.op("get", "x") == 1
     assert thing.is_onward(there) is True
+    assert thing.onward_slowly(lambda x: x + 1) == 6
     with pytest.raises(RemoteError) as e:
         there.boom()
     assert e.value.type[0] == "KeyError" and len(e.value.info["hops"]) == 2

@@ -50,6 +50,7 @@ NONE = ()
 
 queue = deque()  # calls (and jobs: functions) for the main thread, of all sessions
 waits = {}  # chain -> futures for which threads wait that can run calls of that chain
+routing = _thread.RLock()  # between who brings a call and who begins or ends a wait
 chains = {}  # thread -> the chain that it works for, other than the main thread
 sources = {}  # what the near side has answered to `module`
 call_ids = count(1)

@@ -9,26 +9,41 @@ def enqueue(item):  # later
 
 def route(item):  # later
     """A call that the reading thread does not run itself goes to the thread of its chain, else to the main thread."""
-    waiting = waits.get(item[4])
-    if waiting:
-        waiting[-1].calls.append(item)
-        waiting[-1].ring()
-    else:
-        enqueue(item)
+    with routing:
+        waiting = waits.get(item[4])
+        if waiting:
+            waiting[-1].calls.append(item)
+            waiting[-1].ring()
+        else:
+            enqueue(item)
 
 
-def take_over(future, line):  # later
-    """A wait begins: calls of its chain that came for the wait around it, or while nobody waited, came first."""
-    if line:
-        future.calls.extend(line[-1].calls)
-        line[-1].calls.clear()
-    for item in list(queue):
-        if type(item) is tuple and item[4] == future.chain:
-            try:
-                queue.remove(item)
-            except ValueError:  # the main thread has just begun it
-                continue
-            future.calls.append(item)
+def await_calls(future):  # later
+    """From here on `route` gives this future the calls of its chain; one may have been faster than the wait."""
+    with routing:
+        line = waits.setdefault(future.chain, []) if future.chain else []
+        if line:  # what came for the wait around this one came first
+            future.calls.extend(line[-1].calls)
+            line[-1].calls.clear()
+        line.append(future)
+        for item in list(queue):
+            if type(item) is tuple and item[4] == future.chain:
+                try:
+                    queue.remove(item)
+                except (ValueError, IndexError):  # the main thread has taken it
+                    continue
+                future.calls.append(item)
+
+
+def await_no_calls(future):  # later
+    with routing:
+        line = waits.get(future.chain)
+        if line:
+            line.remove(future)
+            if not line:
+                del waits[future.chain]
+        while future.calls:
+            route(future.calls.popleft())
 
 
 def enter(target):  # later

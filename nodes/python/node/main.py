@@ -320,19 +320,14 @@ class Node(Session):
             return Session.wait(self, future, timeout)
         chain = self.chain
         due = self.due
-        line = waits.setdefault(future.chain, [])
-        if line or queue:
-            take_over(future, line)
-        line.append(future)
+        await_calls(future)
         self.running = None
         if self.taken:
             self.reclaim()
         try:
             self.serve(future, None if timeout is None else clock() + timeout)
         finally:
-            line.remove(future)
-            if not line:
-                del waits[future.chain]
+            await_no_calls(future)
             self.chain = chain
             self.due = due
             self.running = future

@@ -567,10 +567,7 @@ class Session:
         """Blocks until the future is settled; somebody else reads. Runs calls of its chain meanwhile."""
         me = get_ident()
         end = None if timeout is None else clock() + timeout
-        line = waits.setdefault(future.chain, []) if future.chain else []
-        if line or queue:
-            take_over(future, line)
-        line.append(future)
+        await_calls(future)
         had = chains.get(me)
         chains[me] = future.chain
         if me != MAIN:  # somebody must read now, not a tick later
@@ -594,11 +591,7 @@ class Session:
         finally:
             if me != MAIN:
                 up.waiting -= 1
-            line.remove(future)
-            if not line:
-                waits.pop(future.chain, None)
-            while future.calls:
-                route(future.calls.popleft())
+            await_no_calls(future)
             if had is None:
                 chains.pop(me, None)
             else:
