@@ -138,9 +138,12 @@ def _text_or_list(value: Any) -> Any:
 
 
 def _ms(seconds: float) -> int:
-    if not 0 <= seconds < 1e12:
-        raise InvalidArgument(f"{seconds!r} is not a time in seconds")
-    return round(seconds * 1000)
+    try:
+        if 0 <= seconds < 1e12:
+            return round(seconds * 1000)
+    except TypeError:  # None, text
+        pass
+    raise InvalidArgument(f"{seconds!r} is not a time in seconds")
 
 
 def _begin(

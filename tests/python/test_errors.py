@@ -126,6 +126,9 @@ def test_an_unknown_option_names_what_is_known():
         remora.connect("-", colour="red")
     with pytest.raises(remora.InvalidArgument):
         remora.connect("-", timeout=-1)
+    for odd in None, "10":
+        with pytest.raises(remora.InvalidArgument):
+            remora.connect("-", timeout=odd)
     with pytest.raises(remora.Error, match="node"):
         remora.connect("-", node="cobol")
 
