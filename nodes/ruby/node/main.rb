@@ -309,14 +309,12 @@ module Remora
       end
     end
 
-    # A wait begins: calls of its chain that came for the wait around it, or while nobody waited, came first.
+    # A wait begins: calls of its chain that came for the wait around it, or while nobody waited, came first. Only the main
+    # thread takes from its queue; others may append meanwhile.
     def take_over(future, line)
       future.calls.concat(line[-1].calls.slice!(0..-1)) unless line.empty?
-      return if @queue.empty?
-      mine, others = @queue.partition { |item| item.is_a?(Array) && item[3] == future.chain }
-      return if mine.empty?
-      @queue.replace(others)
-      future.calls.concat(mine)
+      return unless Thread.current.equal?(MAIN)
+      @queue.delete_if { |item| item.is_a?(Array) && item[3] == future.chain && future.calls << item }
     end
 
     # Blocks until the future is settled, and runs calls of its chain meanwhile.
