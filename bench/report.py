@@ -356,7 +356,7 @@ def markdown(lines, workloads):
            "%s. %s. %d round%s, systems interleaved; a figure is the median of the rounds, with (lowest–highest)." % (
                about["machine"], about["when"], about["rounds"], "" if about["rounds"] == 1 else "s")]
     if about["quick"]:
-        out += ["", "**This was a quick run: short measurements, one round. Not for comparison.**"]
+        out += ["", "**This was a quick run: short measurements. Not for comparison with other runs.**"]
     out += ["", noise(results), "", "; ".join("%s %s" % pair for pair in about["versions"].items()) + ".", "",
             "Ratios are value / floor and value / best peer in the unit of the main column: for times and sizes less is better, for calls/s and "
             "MB/s more.", "", "![bars](bench.svg)", ""]
