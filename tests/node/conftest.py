@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from near import Near
+from every_node import nears
 
 
 def pythons():
@@ -44,15 +44,5 @@ def limit():
 @pytest.fixture
 def near(python):
     """near(...): a near side with a node of that Python; ended after the test."""
-    made = []
-
-    def make(**options):
-        made.append(Near(python, **options))
-        return made[-1]
-    yield make
-    for each in made:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-        for stream in each.process.stdin, each.process.stdout, each.process.stderr:
-            stream.close()
+    with nears(python) as make:
+        yield make

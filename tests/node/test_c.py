@@ -1,5 +1,4 @@
 """The C node, driven by the small near side of near.py."""
-import itertools
 import os
 import signal
 import subprocess
@@ -7,9 +6,11 @@ import time
 
 import pytest
 
-from near import BEAT, CANCEL, ERROR, HELLO, Far, Lent, Lost, Near, RemoteError, frame
-from test_node import VALUES, corpus, load, read_stderr
+from every_node import corpus, ends_with_its_warden, has_a_warden, nears, passes_invalid, passes_valid, warden_ends
+from near import BEAT, CANCEL, HELLO, Lent, Lost, Near, RemoteError, frame
+from test_node import VALUES
 
+WORKS = lambda n: n.can("smoke:add")(20, 22) == 42  # noqa: E731
 BUILD = os.environ.get("REMORA_BUILD", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build"))
 NODE = BUILD + "/libexec/remora/remora-node"
 
@@ -27,18 +28,8 @@ MODULES = {"smoke": served("smoke"), "far_c": served("far_c"),
 
 @pytest.fixture
 def near():
-    made = []
-
-    def make(**options):
-        made.append(Near(node="c", argv=[NODE], modules=MODULES, **options))
-        return made[-1]
-    yield make
-    for each in made:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-        for stream in each.process.stdin, each.process.stdout, each.process.stderr:
-            stream.close()
+    with nears(node="c", argv=[NODE], modules=MODULES) as make:
+        yield make
 
 
 def test_hello_and_root(near):
@@ -314,37 +305,17 @@ def test_started_by_hand():
 
 
 def test_warden(near):
-    n = near(warden=True, heartbeat=100)
-    pid = n.hello["pid"]
-    assert pid != n.process.pid
-    read_stderr(n, b"\0remora alive\n")
-    os.kill(pid, signal.SIGSTOP)
-    read_stderr(n, b"\0remora stopped\n")
-    os.kill(pid, signal.SIGCONT)
-    read_stderr(n, b"\0remora alive\n")
-    assert n.can("smoke:add")(1, 2) == 3
-    os.kill(pid, signal.SIGKILL)
-    read_stderr(n, b"\0remora signal 9\n")
+    has_a_warden(near(warden=True, heartbeat=100), WORKS)
 
 
 def test_warden_ends_the_group(near):
     n = near(warden=True)
     pid = n.can("far_c:child")()
-    n.process.stdin.close()
-    read_stderr(n, b"\0remora exit 0\n")
-    n.process.wait(20)
-    with pytest.raises(OSError):
-        while True:
-            with open("/proc/%d/stat" % pid) as f:
-                if f.read().rsplit(")", 1)[1].split()[0] == "Z":
-                    raise OSError("dead, not collected")
+    warden_ends(n, pid)
 
 
 def test_worker_ends_with_its_warden(near):
-    n = near(warden=True)
-    n.process.kill()
-    with pytest.raises(Lost):
-        n.until(lambda: False)
+    ends_with_its_warden(near(warden=True))
 
 
 def test_interrupts_are_not_for_the_node(near):
@@ -357,28 +328,9 @@ def test_interrupts_are_not_for_the_node(near):
 
 @pytest.mark.parametrize("path", corpus("valid"), ids=os.path.basename)
 def test_corpus_valid(near, path):
-    n = near()
-    n.calls = itertools.count(100000)
-    n.loose = True
-    n.write(load(path))
-    assert n.can("smoke:add")(20, 22) == 42
-    name = os.path.basename(path)
-    if name.startswith("value-"):
-        assert n.replies[1][0] == ERROR and n.replies[1][1]["type"][0] == "remora.Value"
-    if "reference" in name and "index" not in name:
-        n.until(lambda: n.given_back)
-    assert n.close() == 0
-    assert n.bye is None
+    passes_valid(near(), path, WORKS)
 
 
 @pytest.mark.parametrize("path", corpus("invalid"), ids=os.path.basename)
 def test_corpus_invalid(near, path):
-    n = near()
-    try:
-        n.write(load(path))
-    except BrokenPipeError:
-        pass
-    with pytest.raises(Lost):
-        n.until(lambda: False)
-    assert n.bye
-    assert n.process.wait(20) == 1
+    passes_invalid(near(), path)

@@ -1,17 +1,16 @@
 """The Lua node, driven by the small near side of near.py; for every Lua that is found."""
-import glob
-import itertools
 import os
 import shutil
-import signal
 import subprocess
 import time
 
 import pytest
 
 import embed
-from near import BEAT, CALL, CANCEL, ERROR, Far, Lent, Lost, Near, RemoteError, frame
+from every_node import corpus, gone, has_a_warden, nears, passes_invalid, passes_valid, read_stderr, warden_ends
+from near import BEAT, CALL, CANCEL, Far, Lent, Lost, RemoteError, frame
 
+WORKS = lambda n: n.can("smoke:add")(20, 22) == 42  # noqa: E731
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOUND = [lua for lua in ("lua5.1", "lua5.2", "lua5.3", "lua5.4", "luajit") if shutil.which(lua)]
 OLD = "lua5.1", "lua5.2", "luajit"  # one type of number
@@ -47,20 +46,8 @@ def lua(request):
 @pytest.fixture
 def near(lua):
     """near(...): a near side with a node of that Lua; ended after the test."""
-    made = []
-
-    def make(**options):
-        options.setdefault("modules", MODULES)
-        options.setdefault("argv", [lua, "-e"])
-        made.append(Near(node="lua", **options))
-        return made[-1]
-    yield make
-    for each in made:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-        for stream in each.process.stdin, each.process.stdout, each.process.stderr:
-            stream.close()
+    with nears(node="lua", modules=MODULES, argv=[lua, "-e"]) as make:
+        yield make
 
 
 @pytest.fixture
@@ -231,15 +218,6 @@ def test_object_goes_home(thing):
     assert thing.same(Lent(mine)) is mine
 
 
-def read_stderr(n, wanted):
-    text = b""
-    while wanted not in text:
-        data = os.read(n.process.stderr.fileno(), 4096)
-        assert data, text
-        text += data
-    return text
-
-
 def test_the_wire_is_out_of_reach(thing):
     assert thing.wire() == ["", None, None, 0, "popen\n", "file"]
     assert thing.near.output[1] == b"one 2\nthree\nfour\nfive\nsix\tnil\ttrue\nseven" and thing.near.output[2] == b"oops\n"
@@ -356,25 +334,7 @@ def guarded(near, lua):
 
 
 def test_warden(guarded):
-    n = guarded()
-    pid = n.hello["pid"]
-    assert pid != n.process.pid
-    read_stderr(n, b"\0remora alive\n")
-    os.kill(pid, signal.SIGSTOP)
-    read_stderr(n, b"\0remora stopped\n")
-    os.kill(pid, signal.SIGCONT)
-    read_stderr(n, b"\0remora alive\n")
-    assert n.can("smoke:add")(1, 2) == 3
-    os.kill(pid, signal.SIGKILL)
-    read_stderr(n, b"\0remora signal 9\n")
-
-
-def gone(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    has_a_warden(guarded(), WORKS)
 
 
 def test_warden_ends_the_group(guarded):
@@ -382,12 +342,7 @@ def test_warden_ends_the_group(guarded):
     thing = n.new("app.sub:Thing")
     thing.run("sleep 1000 & echo $!")
     pid = int(n.output[1])
-    assert not gone(pid)
-    n.process.stdin.close()
-    read_stderr(n, b"\0remora exit 0\n")
-    n.process.wait(20)
-    while not gone(pid):
-        os.sched_yield()
+    warden_ends(n, pid)
 
 
 def test_warden_ends_what_nobody_listens_to(guarded):
@@ -414,43 +369,14 @@ def test_no_lua_is_found():
 
 # ---- the corpus
 
-def corpus(kind):
-    return sorted(glob.glob(os.path.join(HERE, "..", "corpus", kind, "*.hex")))
+@pytest.mark.parametrize("path", corpus("valid"), ids=os.path.basename)
+def test_corpus_valid(near, path):
+    passes_valid(near(), path, WORKS, lambda n: n.can("collectgarbage")() and None)
 
 
-def load(path):
-    with open(path) as f:
-        return bytes.fromhex("".join(line for line in f if line[0] != "#").replace("\n", " "))
-
-
-def test_corpus_valid(near):
-    for path in corpus("valid"):
-        n = near()
-        n.calls = itertools.count(100000)
-        n.loose = True
-        n.write(load(path))
-        name = os.path.basename(path)
-        assert n.can("smoke:add")(20, 22) == 42, name
-        if name.startswith("value-"):
-            assert n.replies[1][0] == ERROR and n.replies[1][1]["type"][0] == "remora.Value", name
-        if "reference" in name and "index" not in name:
-            n.until(lambda: n.can("collectgarbage")() == 0 and n.given_back)
-        assert n.close() == 0, name
-        assert n.bye is None, name
-
-
-def test_corpus_invalid(near):
-    for path in corpus("invalid"):
-        n = near()
-        try:
-            n.write(load(path))
-            with pytest.raises(Lost):
-                n.until(lambda: False)
-        except BrokenPipeError:
-            with pytest.raises(Lost):
-                n.until(lambda: False)
-        assert n.bye, os.path.basename(path)
-        n.close()
+@pytest.mark.parametrize("path", corpus("invalid"), ids=os.path.basename)
+def test_corpus_invalid(near, path):
+    passes_invalid(near(), path)
 
 
 def test_program_is_small():

@@ -1,6 +1,5 @@
 """The Ruby node, driven by the small near side of near.py; for every Ruby that is found."""
 import glob
-import itertools
 import os
 import signal
 import subprocess
@@ -9,8 +8,10 @@ import time
 import pytest
 
 import embed
-from near import BEAT, CALL, CANCEL, ERROR, HELLO, Far, Lent, Lost, Near, RemoteError, frame
+from every_node import corpus, ends_with_its_warden, has_a_warden, nears, passes_invalid, passes_valid, warden_ends
+from near import BEAT, CALL, CANCEL, ERROR, HELLO, Far, Lent, Lost, RemoteError, frame
 
+WORKS = lambda n: n.can("smoke:add")(20, 22) == 42  # noqa: E731
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -63,19 +64,8 @@ def ruby(request):
 @pytest.fixture
 def near(ruby):
     """near(...): a near side with a node of that Ruby; ended after the test."""
-    made = []
-
-    def make(**options):
-        options.setdefault("modules", MODULES)
-        made.append(Near(node="ruby", argv=[ruby, "--disable=gems", "-e"], **options))
-        return made[-1]
-    yield make
-    for each in made:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-        for stream in each.process.stdin, each.process.stdout, each.process.stderr:
-            stream.close()
+    with nears(node="ruby", argv=[ruby, "--disable=gems", "-e"], modules=MODULES) as make:
+        yield make
 
 
 @pytest.fixture
@@ -588,90 +578,28 @@ def test_wrong_protocol(near):
     assert "1" in n.bye and "2" in n.bye
 
 
-def read_stderr(n, wanted):
-    text = b""
-    while wanted not in text:
-        data = os.read(n.process.stderr.fileno(), 4096)
-        assert data, text
-        text += data
-    return text
-
-
 def test_warden(near):
-    n = near(warden=True, heartbeat=100)
-    pid = n.hello["pid"]
-    assert pid != n.process.pid
-    read_stderr(n, b"\0remora alive\n")
-    os.kill(pid, signal.SIGSTOP)
-    read_stderr(n, b"\0remora stopped\n")
-    os.kill(pid, signal.SIGCONT)
-    read_stderr(n, b"\0remora alive\n")
-    assert n.can("smoke:add")(1, 2) == 3
-    os.kill(pid, signal.SIGKILL)
-    read_stderr(n, b"\0remora signal 9\n")
+    has_a_warden(near(warden=True, heartbeat=100), WORKS)
 
 
 def test_warden_ends_the_group(near):
     n = near(warden=True)
     pid = n.can("Kernel.spawn")("sleep 1000")
-    n.process.stdin.close()
-    read_stderr(n, b"\0remora exit 0\n")
-    n.process.wait(20)
-    with pytest.raises(OSError):
-        while True:
-            with open("/proc/%d/stat" % pid) as f:
-                if f.read().rsplit(")", 1)[1].split()[0] == "Z":
-                    raise OSError("dead, not collected")
+    warden_ends(n, pid)
 
 
 def test_worker_ends_with_its_warden(near):
-    n = near(warden=True)
-    n.process.kill()
-    with pytest.raises(Lost):
-        n.until(lambda: False)
+    ends_with_its_warden(near(warden=True))
 
 
-def corpus(kind):
-    return sorted(glob.glob(os.path.join(HERE, "..", "corpus", kind, "*.hex")))
+@pytest.mark.parametrize("path", corpus("valid"), ids=os.path.basename)
+def test_corpus_valid(near, path):
+    passes_valid(near(), path, WORKS, lambda n: n.can("GC.start")())
 
 
-def load(path):
-    with open(path) as f:
-        return bytes.fromhex("".join(line for line in f if line[0] != "#").replace("\n", " "))
-
-
-def test_corpus_valid(near):
-    for path in corpus("valid"):
-        n = near()
-        n.calls = itertools.count(100000)
-        n.loose = True
-        n.write(load(path))
-        name = os.path.basename(path)
-        assert n.can("Kernel.Integer")("42") == 42, name
-        if name.startswith("value-"):
-            assert n.replies[1][0] == ERROR and n.replies[1][1]["type"][0] == "remora.Value", name
-        if "reference" in name and "index" not in name:
-            for _ in range(20):  # the collector looks at the stack too
-                n.can("GC.start")()
-                if n.given_back:
-                    break
-            n.until(lambda: n.given_back)
-        assert n.close() == 0, name
-        assert n.bye is None, name
-
-
-def test_corpus_invalid(near):
-    for path in corpus("invalid"):
-        n = near()
-        try:
-            n.write(load(path))
-            with pytest.raises(Lost):
-                n.until(lambda: False)
-        except BrokenPipeError:
-            with pytest.raises(Lost):
-                n.until(lambda: False)
-        assert n.bye, os.path.basename(path)
-        n.close()
+@pytest.mark.parametrize("path", corpus("invalid"), ids=os.path.basename)
+def test_corpus_invalid(near, path):
+    passes_invalid(near(), path)
 
 
 def test_program_is_small():
