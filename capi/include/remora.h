@@ -441,6 +441,7 @@ typedef enum remora_ticket_kind {
 REMORA_API uint64_t remora_ticket_conn(remora_conn *conn, remora_error **err);
 REMORA_API uint64_t remora_ticket_proxy(remora_proxy *proxy, remora_error **err);
 REMORA_API uint64_t remora_ticket_future(remora_future *future, remora_error **err);
+/* What the ticket is for; it stays as it is. */
 REMORA_API remora_ticket_kind remora_ticket_is_for(uint64_t ticket);
 /* *new*; NULL with REMORA_E_INVALID for a number that is no ticket (any more) or for something else, which leaves the ticket as it is. */
 REMORA_API REMORA_NEW remora_conn *remora_redeem_conn(uint64_t ticket, remora_error **err);

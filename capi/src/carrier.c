@@ -221,7 +221,7 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
     c->has_sudo |= chain->hops[i].type == CARRIER_SUDO;
   }
   c->local_child = count == 0;
-  c->own_group = strcmp(node->name, "lua") == 0;
+  c->own_group = node->heeds_interrupt;
   c->outermost = count ? hops[0]->type : CARRIER_CHILD;
 
   int rc = carrier_interpreter(&words, node, opts, err);
@@ -230,7 +230,7 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
     char *line = spec_words_quote(&words);
     c->interpreter = line ? spec_harmless(line, strlen(line)) : NULL;
     free(line);
-    bool native = strcmp(node->name, "c") == 0, local = c->local_child && program->local_stub;
+    bool native = node->executable, local = c->local_child && program->local_stub;
     if (native && c->local_child && !opts->interpreter) { /* our own copy; there is nothing to send */
       spec_words_clear(&words);
       spec_words_add(&words, native_path());

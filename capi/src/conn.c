@@ -443,7 +443,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   }
   const struct remora_embedded_node *node = language_node(o->node);
   struct remora_embedded_node fetching;
-  if (node && strcmp(node->language, "c") == 0) {
+  if (node && language_find(node->language)->executable) {
     if (!(native = native_stub(node->stub, err))) goto fail;
     fetching = *node;
     fetching.stub = native;

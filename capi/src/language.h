@@ -25,7 +25,10 @@ typedef struct language {
   /* Words before the name of a module that a source loads; `anywhere`: not only first in a line. */
   const char *const *loads;
   bool anywhere;
-  bool list; /* "import a, b" */
+  bool list;            /* "import a, b" */
+  bool any_folder;      /* any folder is a package, and an extension's file may be called NAME.ANYTHING.so */
+  bool executable;      /* the node is no program for an interpreter but an executable of ours (native.h) */
+  bool heeds_interrupt; /* its interpreter makes an error of a SIGINT, and user code cannot keep it from that */
 } language;
 
 /* NULL: there is none of that name. */

@@ -332,7 +332,6 @@ static const char *module_file(const language *l, const char *root, const char *
 
 static remora_value *module_find(struct modules *m, const language *l, const char *name) {
   bool allowed = modules_allowed(m, name), is_namespace = false;
-  bool python = strcmp(l->name, "python") == 0;
   char relative[1100], base[3000], path[4096];
   module_path(l, relative, sizeof relative, name);
   const remora_value *roots = modules_roots(m, l);
@@ -341,9 +340,9 @@ static remora_value *module_find(struct modules *m, const language *l, const cha
     if (!module_base(base, sizeof base, root, relative)) continue;
     struct stat st;
     const char *kind = module_file(l, root, relative, path, sizeof path);
-    if (!kind && python && extension_path(base, path, sizeof path)) kind = "extension";
+    if (!kind && l->any_folder && extension_path(base, path, sizeof path)) kind = "extension";
     if (!kind) {
-      is_namespace = is_namespace || (python && stat(base, &st) == 0 && S_ISDIR(st.st_mode));
+      is_namespace = is_namespace || (l->any_folder && stat(base, &st) == 0 && S_ISDIR(st.st_mode));
       continue;
     }
     if (strcmp(kind, "extension") == 0) return module_map(kind, path, NULL, 0);

@@ -30,13 +30,15 @@ static void *ticket_read(uint64_t number, remora_ticket_kind kind, remora_error 
   if (!h) return error_set(err, REMORA_E_NOMEM, NULL), NULL;
   hub_lock(h);
   ticket *t = number ? idmap_get(&h->tickets, number) : NULL;
-  bool fits = t && t->kind == kind;
+  remora_ticket_kind found =
+      t ? t->kind : REMORA_TICKET_NONE; /* another thread may redeem it once the lock is given back */
+  bool fits = found == kind;
   if (fits) (void)idmap_remove(&h->tickets, number);
   hub_unlock(h);
   if (!fits) {
     (void)error_set(err, REMORA_E_INVALID,
-                    t ? "the ticket is for %s, not for %s" : "there is no such ticket: each can be redeemed once",
-                    ticket_names[t ? t->kind : 0], ticket_names[kind]);
+                    found ? "the ticket is for %s, not for %s" : "there is no such ticket: each can be redeemed once",
+                    ticket_names[found], ticket_names[kind]);
     return NULL;
   }
   void *thing = t->thing;

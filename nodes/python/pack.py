@@ -4,23 +4,25 @@ import importlib.util
 import io
 import marshal
 import os
+import sys
 import tokenize
 import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = "base", "values", "proxies", "calls", "session", "main", "modules"  # one program, in this order
 # One statement: reads exactly as many bytes as the program has, past sys.stdin, and runs them in a module of its own.
-STUB = ('import os,sys,zlib;b=b"";exec("while len(b)<%d:b+=os.read(0,%d-len(b))or os._exit(1)");'
-        'm=sys.modules["_remora_node"]=type(os)("_remora_node");m.boot=b;'
-        'exec(compile(zlib.decompress(b),"<remora>","exec"),m.__dict__)')
+READ = ('b=b"";exec("while len(b)<%d:b+=os.read(0,%d-len(b))or os._exit(1)");'
+        'm=sys.modules["_remora_node"]=type(os)("_remora_node");m.boot=b;')
+COMPILE = 'compile(zlib.decompress(b),"<remora>","exec")'
+STUB = 'import os,sys,zlib;' + READ + 'exec(' + COMPILE + ',m.__dict__)'
 # The same for a child of this host, whose last argument is the folder of the library: half of the start is compiling, so
 # it takes what was compiled at build time if that is of this program and for this interpreter.
-LOCAL = ('import os,sys;b=b"";exec("while len(b)<%d:b+=os.read(0,%d-len(b))or os._exit(1)");'
-         'm=sys.modules["_remora_node"]=type(os)("_remora_node");m.boot=b;'
+LOCAL = ('import os,sys;' + READ +
          'exec("""try:\n import marshal\n'
          ' with open("%%s/node.%%s"%%(sys.argv.pop(),sys.implementation.cache_tag),"rb")as f:d=f.read()\n'
-         ' assert d[:8]==sys.modules["_frozen_importlib_external"].MAGIC_NUMBER+b[-4:]\n c=marshal.loads(d[8:])\n'
-         'except Exception:import zlib;c=compile(zlib.decompress(b),"<remora>","exec")""");exec(c,m.__dict__)')
+         ' if d[:8]!=sys.modules["_frozen_importlib_external"].MAGIC_NUMBER+b[-4:]:raise ValueError\n'
+         ' c=marshal.loads(d[8:])\n'
+         'except Exception:import zlib;c=' + COMPILE + '""");exec(c,m.__dict__)')
 SUFFIX = ".py"  # of what lies in lib
 PACKAGE = "__init__"  # the name there of what stands for its folder
 
@@ -96,7 +98,6 @@ def node():
 
 def compiled():
     """(name of a file, its contents): the program compiled for the interpreter that runs this."""
-    import sys
     boot = node()[0]
     code = compile(zlib.decompress(boot), "<remora>", "exec")
     return "node." + sys.implementation.cache_tag, importlib.util.MAGIC_NUMBER + boot[-4:] + marshal.dumps(code)

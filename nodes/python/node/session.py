@@ -597,8 +597,5 @@ class Session:
             else:
                 chains[me] = had
 
-    def lost(self, why):  # later
-        raise NotImplementedError
-
     def output(self, which, data):  # later
         raise Fault("OUTPUT from the near side")
