@@ -82,6 +82,16 @@ local remora = {
   is_error = errors.is_error,
 }
 
+---Gives the far sides of all connections a module that is in no file: what `source` says, under its full name. It stands before files and an earlier
+---one of that name, for far sides that have not asked for it yet. New in 0.1.
+---@param name string
+---@param source string
+---@param language string?  "lua"
+function remora.add_module(name, source, language)
+  local ok, why = pcall(capi.remora_module_add, language or "lua", name, 0, "<" .. tostring(name) .. ">", source)
+  if not ok then errors.invalid("%s", tostring(why)) end
+end
+
 ---A number for a connection, a proxy or a future, which another language in this process redeems, once. Until then it keeps the thing alive.
 ---@param thing remora.Connection|remora.Proxy|remora.Future
 ---@return integer

@@ -86,9 +86,10 @@
 %typemap(in, numinputs=0) size_t *length (size_t length) "length = 0; $1 = &length;"
 %typemap(out) const char *remora_event_data "$result = PyBytes_FromStringAndSize($1 ? $1 : \"\", $1 ? (Py_ssize_t)length2 : 0);"
 
-/* Text and its length are one argument. */
+/* Text or bytes, and their length, are one argument. */
 %typemap(in) (const char *source, size_t length) (Py_ssize_t length) {
-  $1 = (char *)PyUnicode_AsUTF8AndSize($input, &length);
+  $1 = PyBytes_Check($input) ? PyBytes_AS_STRING($input) : (char *)PyUnicode_AsUTF8AndSize($input, &length);
+  if (PyBytes_Check($input)) length = PyBytes_GET_SIZE($input);
   if (!$1) SWIG_fail;
   $2 = (size_t)length;
 }

@@ -231,6 +231,7 @@ REMORA_API REMORA_NEW remora_options *remora_options_new(void);
  *   ssh_options  list   further options for ssh, before the host
  *   sudo         list   the sudo program's argv (["sudo"])
  *   modules      list of text, or the text "all": further top-level packages that the far side may fetch
+ *   deny         list   names of packages and modules that are never served, whatever else allows them, with all below them
  *   roots        list   directories where modules for the far side are looked for, in order; or a map of languages to such lists. Else what
  *                       the language's own variable names (PYTHONPATH, RUBYLIB, LUA_PATH, PERL5LIB, REMORA_C_PATH), then "lib" and "."
  *   language     text   what this side speaks, e.g. "python 3.11.2" (for messages about versions)

@@ -14,7 +14,8 @@ struct remora_options {
   int64_t timeout, heartbeat, dead_after; /* ms */
   int64_t max_message;
   int64_t onward; /* the far side may have connections made from here: 1 */
-  remora_value *interpreter, *env, *command, *hops, *ssh, *ssh_options, *sudo, *modules, *roots; /* NULL: not set */
+  remora_value *interpreter, *env, *command, *hops, *ssh, *ssh_options, *sudo, *modules, *deny,
+      *roots; /* NULL: not set */
   char *cwd, *language;
   remora_queue *queue;
   bool heartbeat_set, dead_after_set; /* which of the two the user chose: the other one follows */

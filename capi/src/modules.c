@@ -1,13 +1,14 @@
 /* modules.c: what the far side may import from here, answered without any interpreter.
  *
  * Served are: the library's own parts, modules registered with remora_module_add, and from the connection's roots the top-level packages that were named (by new_on,
- * can_on, the option modules) or that a served module loads. The standard library is in no root. */
+ * can_on, the option modules) or that a served module loads; never what the option deny names. The standard library is in no root. */
 #include "hub.h"
 
 #include "language.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct modules {
   pthread_mutex_t lock;
   const language *node; /* of the far side */
   remora_value *roots;  /* language -> list of text */
+  remora_value *deny;   /* list of names, or NULL */
   bool all;
   char **allowed; /* top-level names */
   size_t nallowed, room;
@@ -39,6 +41,7 @@ int remora_module_add(const char *speech, const char *name, int is_package, cons
                       size_t length, remora_error **err) {
   if (!speech || !name || !*name || !source)
     return error_set(err, REMORA_E_INVALID, "a module needs a language, a name and a source");
+  if (!language_find(speech)) return error_set(err, REMORA_E_INVALID, "there is no far language \"%s\"", speech);
   registered *r = calloc(1, sizeof *r);
   if (!r) return error_set(err, REMORA_E_NOMEM, NULL);
   *r = (registered){.language = strdup(speech),
@@ -102,6 +105,7 @@ struct modules *modules_new(const remora_options *o) {
   (void)pthread_mutex_init(&m->lock, NULL);
   m->node = language_find(o->node);
   m->roots = remora_map();
+  m->deny = remora_value_ref(o->deny);
   bool map = o->roots && remora_value_kind(o->roots) == REMORA_MAP;
   for (const struct remora_embedded_node *n = remora_embedded_nodes; n->language; n++) {
     const language *l = language_find(n->language);
@@ -123,6 +127,7 @@ void modules_free(struct modules *m) {
   for (size_t i = 0; i < m->nallowed; i++) free(m->allowed[i]);
   free(m->allowed);
   (void)remora_value_unref(m->roots);
+  (void)remora_value_unref(m->deny);
   (void)pthread_mutex_destroy(&m->lock);
   free(m);
 }
@@ -142,6 +147,17 @@ static bool modules_allowed(struct modules *m, const char *name) {
   bool yes = modules_allowed_locked(m, name, strcspn(name, MODULES_SEPARATORS));
   pthread_mutex_unlock(&m->lock);
   return yes;
+}
+
+/* The entry of the option deny that forbids the name, itself or a package around it; or NULL. */
+static const char *modules_denied(const struct modules *m, const char *name) {
+  for (size_t i = 0; i < remora_length(m->deny); i++) {
+    const char *entry = remora_as_text(remora_at(m->deny, i), NULL);
+    size_t length = strlen(entry);
+    if (length && strncmp(name, entry, length) == 0 && (!name[length] || strchr(MODULES_SEPARATORS, name[length])))
+      return entry;
+  }
+  return NULL;
 }
 
 static void modules_allow_top(struct modules *m, const char *name, size_t length) {
@@ -257,6 +273,21 @@ static bool module_name_is_safe(const language *l, const char *name) {
   }
 }
 
+/* A module that somebody wanted and that is nowhere: the far side's error then tells where it was looked for. */
+static remora_value *module_missing(const remora_value *roots) {
+  remora_value *m = module_map("missing", NULL, NULL, 0);
+  char *reason = NULL;
+  size_t length;
+  FILE *f = open_memstream(&reason, &length);
+  if (!m || !f) return remora_value_unref(m);
+  (void)fprintf(f, "the near side looked in %s", remora_length(roots) ? "" : "no directory: the option roots is empty");
+  for (size_t i = 0; i < remora_length(roots); i++)
+    (void)fprintf(f, "%s%s", i ? ", " : "", remora_as_text(remora_at(roots, i), NULL));
+  if (fclose(f) == 0) (void)remora_set(m, "reason", remora_str(reason));
+  free(reason);
+  return m;
+}
+
 static char *read_file(const char *path, size_t *length) {
   FILE *f = fopen(path, "rbe");
   if (!f) return NULL;
@@ -354,7 +385,7 @@ static remora_value *module_find(struct modules *m, const language *l, const cha
     remora_value *v = module_from_file(m, l, kind, path);
     return v ? v : module_refusal(path, "the near side cannot read the file of \"%s\"", name);
   }
-  return is_namespace && allowed ? module_map("namespace", NULL, NULL, 0) : NULL;
+  return !allowed ? NULL : is_namespace ? module_map("namespace", NULL, NULL, 0) : module_missing(roots);
 }
 
 static remora_value *module_answer(struct modules *m, const char *speech, const char *name) {
@@ -363,6 +394,8 @@ static remora_value *module_answer(struct modules *m, const char *speech, const 
       return module_map(e->is_package ? "package" : "module", name, e->source, e->size);
   if (strncmp(name, "remora", 6) == 0 && (name[6] == 0 || name[6] == '.'))
     return NULL; /* the far side's own, or nothing */
+  const char *denied = modules_denied(m, name);
+  if (denied) return module_refusal(NULL, "the near side's option deny forbids \"%s\"", denied);
   pthread_mutex_lock(&registry_lock);
   registered *r = registry;
   pthread_mutex_unlock(&registry_lock);
@@ -386,7 +419,7 @@ static bool path_is_safe(const char *path) {
 static remora_value *resource_answer(struct modules *m, const char *language_name, const char *package,
                                      const char *name, const char *folder) {
   const language *l = language_find(language_name);
-  if (!l || !module_name_is_safe(l, package) || !modules_allowed(m, package)) return NULL;
+  if (!l || !module_name_is_safe(l, package) || !modules_allowed(m, package) || modules_denied(m, package)) return NULL;
   if (!path_is_safe(name ? name : folder)) return NULL;
   if (name && !*name) return NULL;
   remora_value *list = name ? NULL : remora_list();
@@ -427,13 +460,40 @@ static remora_value *resource_answer(struct modules *m, const char *language_nam
   return list;
 }
 
+/* A node in the middle says which contents it has: then they need not travel again. */
+static remora_value *module_unless_known(remora_value *found, const char *known) {
+  size_t length;
+  const remora_value *source = remora_get(found, "source");
+  const char *text = remora_as_text(source, &length), *kind = remora_as_text(remora_get(found, "kind"), NULL);
+  const char *path = remora_as_text(remora_get(found, "path"), NULL);
+  if (!text) return found;
+  uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+#define MIX(data, size)                                                                                                \
+  for (size_t i = 0; i < (size); i++) hash = (hash ^ (unsigned char)(data)[i]) * UINT64_C(0x100000001b3)
+  MIX(kind, strlen(kind) + 1);
+  MIX(path ? path : "", path ? strlen(path) + 1 : 1);
+  MIX(text, length);
+#undef MIX
+  char name[17];
+  (void)snprintf(name, sizeof name, "%016" PRIx64, hash);
+  if (strcmp(known, name) != 0) {
+    (void)remora_set(found, "hash", remora_str(name));
+    return found;
+  }
+  (void)remora_value_unref(found);
+  return module_map("same", NULL, NULL, 0);
+}
+
 remora_value *modules_answer(struct modules *m, const char *method, const remora_value *args, remora_error **err) {
   const char *text[3] = {NULL, NULL, NULL};
   for (size_t i = 0; i < 3 && i < remora_length(args); i++) {
     const remora_value *v = remora_at(args, i);
     text[i] = remora_value_kind(v) == REMORA_TEXT ? remora_as_text(v, NULL) : NULL;
   }
-  if (strcmp(method, "module") == 0 && text[0] && text[1]) return module_answer(m, text[0], text[1]);
+  if (strcmp(method, "module") == 0 && text[0] && text[1]) {
+    remora_value *found = module_answer(m, text[0], text[1]);
+    return text[2] ? module_unless_known(found, text[2]) : found;
+  }
   if (strcmp(method, "resource") == 0 && text[0] && text[1] && text[2])
     return resource_answer(m, text[0], text[1], text[2], NULL);
   if (strcmp(method, "resources") == 0 && text[0] && text[1])

@@ -59,6 +59,7 @@ static const option option_table[] = {
     {"ssh_options", OPTION_WORDS, OPTION_AT(ssh_options), 0, 0},
     {"sudo", OPTION_ARGV, OPTION_AT(sudo), 0, 0},
     {"modules", OPTION_NAMES, OPTION_AT(modules), 0, 0},
+    {"deny", OPTION_WORDS, OPTION_AT(deny), 0, 0},
     {"roots", OPTION_ROOTS, OPTION_AT(roots), 0, 0},
     {"language", OPTION_TEXT, OPTION_AT(language), 0, 0},
     {"max_message", OPTION_NUMBER, OPTION_AT(max_message), 65536, UINT32_MAX},

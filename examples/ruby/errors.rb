@@ -25,7 +25,7 @@ if __FILE__ == $PROGRAM_NAME
     begin
       Remora.new_on(conn, "Nonsense")
     rescue Remora::NotFound => e
-      puts "not found: #{e.message}"
+      puts "not found: #{e.message.partition("; ").first}" # and behind it where it was looked for
     end
 
     # The far process dies while a call runs: the call fails at once, and says why.

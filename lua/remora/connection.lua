@@ -129,6 +129,7 @@ local OPTIONS = {
   ssh_options = texts,
   sudo = texts,
   modules = modules,
+  deny = function(value, what) return type(value) == "string" and marks.list { value } or texts(value, what) end,
   max_message = integer,
   onward = flag,
 }

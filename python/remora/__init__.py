@@ -45,6 +45,7 @@ from ._errors import (
 from ._errors import make_error as _make_error
 from ._future import Future, await_all, await_future
 from ._proxy import Proxy
+from ._source import add_module
 from ._ticket import redeem, ticket
 
 __version__ = _capi.remora_version()
@@ -82,6 +83,7 @@ __all__ = [
     "Future",
     "await_future",
     "await_all",
+    "add_module",
     "ticket",
     "redeem",
     "Error",

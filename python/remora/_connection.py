@@ -161,6 +161,7 @@ def _begin(
     ssh_options: Optional[Sequence[str]] = None,
     sudo: Optional[Sequence[str]] = None,
     modules: Union[None, str, Sequence[str]] = None,
+    deny: Union[None, str, Sequence[str]] = None,
     roots: Union[None, Sequence[str], Mapping[str, Sequence[str]]] = None,
     max_message: Optional[int] = None,
     onward: bool = False,
@@ -181,6 +182,7 @@ def _begin(
         "ssh_options": None if ssh_options is None else _texts(ssh_options),
         "sudo": None if sudo is None else _texts(sudo),
         "modules": None if modules is None else modules if isinstance(modules, str) and modules == "all" else _module_list(modules),
+        "deny": None if deny is None else _module_list(deny),
         "max_message": max_message,
         "onward": bool(onward),
         "roots": _roots(node, roots),
@@ -229,6 +231,8 @@ def connect(spec: Optional[Spec] = "-", **options: Any) -> Connection:
     command      argv of any program that carries stdin and stdout; the interpreter's argv is appended
     ssh, sudo    argv of these programs;  ssh_options: further options for ssh
     modules      further top-level packages that the far side may fetch from here, or "all"
+    deny         packages and modules that are never served, whatever else allows them, with all below them
+    roots        directories where modules for the far side are looked for; or a dict of languages to such lists
     max_message  bytes of the longest message (256 MiB)
     onward       whether the far side may have connections made from here, behind the hops of its own (False)
     on_output    fn(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes, on the dispatcher thread or one that waits

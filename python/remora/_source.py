@@ -7,7 +7,7 @@ import os
 import sys
 import sysconfig
 import types
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Union
 
 from . import remora_capi as _capi
 from ._errors import InvalidArgument
@@ -27,6 +27,12 @@ def module_roots() -> List[str]:
         if path not in roots and os.path.isdir(path) and os.path.realpath(path) not in standard:
             roots.append(path)
     return roots
+
+
+def add_module(name: str, source: Union[str, bytes], *, language: str = "python", package: bool = False) -> None:
+    """Gives the far sides of all connections a module that is in no file: what `source` says, under its full name. It stands before files and an
+    earlier one of that name, for far sides that have not asked for it yet. InvalidArgument for a language that there is not. New in 0.1."""
+    _capi.remora_module_add(language, name, int(package), f"<{name}>", source)
 
 
 def name_of(target: Any) -> str:

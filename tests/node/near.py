@@ -233,7 +233,7 @@ class Near:
             return [len(items) < args[0], items]
         return {":len": len, ":item": lambda o, k: o[k], ":contains": lambda o, k: k in o}[name](it, *args)
 
-    def root_module(self, language, name):
+    def root_module(self, language, name, known=None):
         self.asked.append(name)
         if name in self.modules:
             return self.modules[name]

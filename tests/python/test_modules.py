@@ -200,3 +200,115 @@ def test_an_error_class_of_the_script_is_that_class_again(script):
                     print("caught", error)
     """)
     assert done.stdout == "caught of my own\n", done.stderr
+
+
+# ---- what is served, and what is not
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """A package `app`, with a part that nobody over there may have."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("")
+    (tmp_path / "app" / "part.py").write_text("def name():\n    return __name__\n")
+    (tmp_path / "app" / "secret").mkdir()
+    (tmp_path / "app" / "secret" / "__init__.py").write_text("")
+    (tmp_path / "app" / "secret" / "keys.py").write_text("KEY = 1\n")
+    (tmp_path / "app" / "secret" / "keys.txt").write_text("1")
+    (tmp_path / "app" / "secretary.py").write_text("import app.secret.keys\n\ndef f():\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("deny", ["app.secret", ["other", "app.secret"]])
+def test_what_is_denied_is_never_served(app, deny):
+    with remora.connect("-", modules="all", deny=deny) as conn:
+        assert remora.can_on(conn, "app.part.name")() == "app.part"
+        for name in "app.secret.keys.f", "app.secret.f":
+            with pytest.raises(remora.NotFound, match='option deny forbids "app.secret"'):
+                remora.can_on(conn, name)
+        with pytest.raises(ModuleNotFoundError, match='app.secret.*option deny forbids "app.secret"'):
+            remora.can_on(conn, "app.secretary.f")  # its own name only begins like what is denied; what it imports is denied
+        assert remora.can_on(conn, "pkgutil.get_data") is not None
+
+
+def test_denied_are_sources_from_memory_too(app):
+    remora.add_module("memory_denied", "def f():\n    return 1\n")
+    with remora.connect("-", deny=["memory_denied"]) as conn, pytest.raises(remora.NotFound, match="option deny"):
+        remora.can_on(conn, "memory_denied.f")
+    with remora.connect("-") as conn:
+        assert remora.can_on(conn, "memory_denied.f")() == 1
+
+
+def test_sources_from_memory():
+    remora.add_module("memory_package", "VALUE = 3\n", package=True)
+    remora.add_module("memory_package.inner", b"from . import VALUE\n\ndef value():\n    return VALUE\n")
+    remora.add_module("memory/tool", "def memory_tool; 4; end\n", language="ruby")
+    with remora.connect("-") as conn:
+        assert remora.can_on(conn, "memory_package.inner.value")() == 3
+    with remora.connect("-", node="ruby") as conn:
+        assert remora.can_on(conn, "memory/tool:memory_tool")() == 4
+    remora.add_module("memory_package", "VALUE = 5\n", package=True)  # replaces it
+    with remora.connect("-") as conn:
+        assert remora.can_on(conn, "memory_package.inner.value")() == 5
+    with pytest.raises(remora.InvalidArgument, match='no far language "cobol"'):
+        remora.add_module("memory", "", language="cobol")
+
+
+def test_what_is_nowhere_is_told_with_the_places(app):
+    with remora.connect("-", roots=[app]) as conn:
+        with pytest.raises(remora.NotFound, match="no class app.nothing.Class; the near side looked in %s$" % app):
+            remora.new_on(conn, "app.nothing.Class")
+        (app / "app" / "needy.py").write_text("import absent_module\n")
+        with pytest.raises(ModuleNotFoundError, match="No module named 'absent_module'; the near side looked in %s$" % app):
+            remora.can_on(conn, "app.needy.f")
+        assert remora.can_on(conn, "app.nothing.f") is None
+        # Who only asks whether it is there gets the usual answer.
+        assert remora.can_on(conn, "importlib.util.find_spec")("absent_module") is None
+
+
+@pytest.mark.parametrize("node, name", [("ruby", "NotThere"), ("lua", "not_there.Class"), ("perl", "Not::There"), ("c", "nothing:Thing")])
+def test_in_every_language(node, name, tmp_path):
+    with remora.connect("-", node=node, roots=[tmp_path]) as conn:
+        with pytest.raises(remora.NotFound, match="the near side looked in %s$" % tmp_path) as caught:
+            remora.new_on(conn, name)
+        assert name in str(caught.value)
+        assert remora.can_on(conn, name) is None
+
+
+def test_a_dependency_that_is_nowhere_in_every_language(tmp_path):
+    for node, file, source in (("ruby", "needy.rb", "require 'absent_file'\n"), ("lua", "needy.lua", "return require 'absent_file'\n"),
+                               ("perl", "needy.pm", "package needy;\nuse absent_file;\n1;\n")):
+        (tmp_path / file).write_text(source)
+        with remora.connect("-", node=node, roots=[tmp_path]) as conn:
+            with pytest.raises(remora.RemoteError, match="(?s)absent_file.*the near side looked in %s" % tmp_path):
+                remora.can_on(conn, "needy:f" if node != "perl" else "needy::f")
+
+
+# ---- over several links
+
+def test_a_module_goes_over_a_link_once(app):
+    filler = "#" * 300_000 + "\n"
+    (app / "app" / "large.py").write_text(filler + "def f():\n    return 1\n")
+    with remora.connect("-") as conn:
+        def sent_by(call):
+            before = conn.stats["bytes_out"]
+            return call(), conn.stats["bytes_out"] - before
+        second, _ = sent_by(lambda: conn.connect("-"))
+        value, sent = sent_by(lambda: remora.can_on(second, "app.large.f")())
+        assert value == 1 and sent > 300_000
+        third = conn.connect("-")
+        for there in third, conn, conn.connect("-"):
+            value, sent = sent_by(lambda: remora.can_on(there, "app.large.f")())
+            assert value == 1 and (sent < 20_000 or there is conn), there
+        (app / "app" / "large.py").write_text(filler + "def f():\n    return 2\n")  # new contents are another module
+        fourth = conn.connect("-")
+        value, sent = sent_by(lambda: remora.can_on(fourth, "app.large.f")())
+        assert value == 2 and sent > 300_000
+
+
+def test_the_root_serves_hops_of_any_depth(app):
+    with remora.connect("-") as conn:
+        there = conn
+        for _ in range(3):
+            there = there.connect("-") if there is conn else remora.can_on(there, "remora.connect")("-")
+        assert remora.can_on(there, "app.part.name")() == "app.part"

@@ -11,6 +11,12 @@ local function near_source(name)
   return found
 end
 
+-- Where the near side has looked for a module, in words; "" if it was not asked.
+local function nowhere(name)
+  local found = answers[name]
+  return found and found.kind == "missing" and "; " .. found.reason or ""
+end
+
 local searchers = package.searchers or package.loaders
 searchers[#searchers + 1] = function(name)
   if name == "remora" or find(name, "^remora%.") then return "\n\tno part of the node '" .. name .. "'" end
@@ -27,7 +33,7 @@ searchers[#searchers + 1] = function(name)
   end
   if kind == "extension" then return "\n\tthe near side has only a compiled module '" .. tostring(found.path) .. "'" end
   if kind == "denied" then return "\n\tfrom the near side: " .. tostring(found.reason) end
-  return "\n\tno module '" .. name .. "' on the near side"
+  return "\n\tno module '" .. name .. "' on the near side" .. nowhere(name)
 end
 
 -- Loads a module; false and why if there is none of that name.
@@ -36,7 +42,7 @@ local function loaded(name)
   if ok then return true, result end
   if type(result) == "string" and sub(result, 1, #name + 20) == "module '" .. name .. "' not found:" then
     local found = answers[name]
-    local reason = found and (found.reason or found.kind == "extension" and "the near side has only a compiled module " .. tostring(found.path))
+    local reason = found and found.kind ~= "missing" and (found.reason or found.kind == "extension" and "the near side has only a compiled module " .. tostring(found.path))
     return false, reason
   end
   error(result, 0)
@@ -79,13 +85,24 @@ local function lookup(name)
   return nil, why
 end
 
+-- The same of the module in a name, or of one around it.
+local function sought(name)
+  local module = name:match("^([^:]*):") or name
+  while module do
+    local words = nowhere(module)
+    if words ~= "" then return words end
+    module = module:match("^(.*)%.[^.]*$")
+  end
+  return ""
+end
+
 local function callable(value)
   return type(value) == "function" or (type(value) == "table" or type(value) == "userdata") and has(raw_metatable(value), "__call")
 end
 
 function root.new(name, ...)
   local found, why = lookup(name)
-  if found == nil then err("NotFound", why and format("%s: %s", name, why) or "no class " .. tostring(name)) end
+  if found == nil then err("NotFound", why and format("%s: %s", name, why) or "no class " .. tostring(name) .. sought(tostring(name))) end
   local make = type(found) == "table" and found.new or found
   if not callable(make) then err("NotFound", name .. " has no function `new` and cannot be called") end
   local made = make(...)

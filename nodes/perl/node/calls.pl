@@ -58,7 +58,7 @@ sub root_call {
   watch(1);
   my $found = find($name, $method eq 'new');
   if ($method eq 'can') { return defined $found ? bless \$found, 'Remora::Reference' : undef }
-  defined $found or Remora::NotFound->throw("no class $name");
+  defined $found or Remora::NotFound->throw("no class $name" . nowhere($name));
   my $made = ref $found eq 'CODE' ? $found->(@args) : $$found->new(@args);
   ref $made or Remora::NotFound->throw("$name made no object");
   return bless \$made, 'Remora::Reference';
@@ -242,7 +242,10 @@ sub load_module {
   return 1 if $INC{$file};
   return 1 if eval { require $file; 1 };
   my $error = $@;
-  if (ref $error eq 'Remora::Node::Absent' && $error->{module} eq $module) { Remora::NotFound->throw($error->{message}) }
+  if (ref $error eq 'Remora::Node::Absent' && $error->{module} eq $module) {
+    return 0 if $error->{missing};
+    Remora::NotFound->throw($error->{message});
+  }
   die $error if ref $error || index($error, "Can't locate $file in \@INC");
   return 0;
 }
@@ -292,6 +295,17 @@ sub module_source {  # later
   return $sources{$name};
 }
 
+# Where the near side has looked for the module in a name, in words; '' if it was not asked.
+sub nowhere {  # later
+  my ($name) = @_;
+  $name =~ s/(?<!:):(?!:).*//;
+  for (; length $name; $name =~ s/(?:\A|::)\w+\z// or last) {
+    my $found = $sources{$name};
+    return "; $found->{reason}" if ref $found eq 'HASH' && $found->{kind} eq 'missing';
+  }
+  return '';
+}
+
 # At the end of @INC: what is not here comes from the near side; its reason, where it refuses, is the error.
 sub serve_module {
   my (undef, $file) = @_;
@@ -300,6 +314,9 @@ sub serve_module {
   return if $$ != $pid || $closed;
   my $found = module_source($module);
   return if ref $found ne 'HASH' || $found->{kind} eq 'namespace';
+  if ($found->{kind} eq 'missing') {
+    die bless {module => $module, missing => 1, message => "Can't locate $file in \@INC; $found->{reason}"}, 'Remora::Node::Absent';
+  }
   if ($found->{kind} eq 'denied' || $found->{kind} eq 'extension') {
     my $reason = defined $found->{reason} ? $found->{reason} : "the near side has only a compiled extension module $found->{path}";
     die bless {module => $module, message => "Can't locate $file here, and from the near side: $reason"}, 'Remora::Node::Absent';

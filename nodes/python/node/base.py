@@ -142,6 +142,8 @@ def describe(error, depth=0):  # later
             message = str(error)
         except Exception:
             message = "(an error whose text cannot be made)"
+        if isinstance(error, ModuleNotFoundError):
+            message += nowhere(error.name or "")
         info = {"type": [full_name(c) for c in type(error).__mro__ if c is not object], "message": message,
                 "language": "python", "hops": [up.here]}
         if error.__traceback__ and not isinstance(error, Error):

@@ -196,7 +196,7 @@ class Root:
     def new(*args, **kwargs):  # any name may be one of the constructor's keywords
         found = find(args[1])
         if found is None:
-            raise NotFound("no class %s" % args[1])
+            raise NotFound("no class %s%s" % (args[1], nowhere(args[1].partition(":")[0])))
         return ByReference(found(*args[2:], **kwargs))
 
     def can(self, name):
@@ -238,5 +238,7 @@ def find(name):
     for part in path:
         found = getattr(found, part, up)
         if found is up:
+            if why:
+                raise NotFound("%s: %s" % (name, why))
             return None
     return found

@@ -22,9 +22,9 @@ class Finder:
             if spec and spec.origin not in (None, "namespace") and not hasattr(spec.loader, "found"):
                 return None
         found = module_source("__main__" if name == MAIN_ALIAS else name)
-        if not found:
+        kind = found and found.get("kind")
+        if not found or kind == "missing":
             return None
-        kind = found.get("kind")
         if kind in ("denied", "extension"):
             reason = found.get("reason") or "the near side has only a compiled extension module %s" % found.get("path")
             error = ModuleNotFoundError("No module named %r here, and from the near side: %s" % (name, reason), name=name)
@@ -36,7 +36,8 @@ class Finder:
         spec = ModuleSpec(name, loader, origin=loader and origin, is_package=kind != "module")
         spec.has_location = loader is not None
         if kind != "module":
-            spec.submodule_search_locations.append(origin.rpartition("/")[0] or origin)
+            # A place that there is not: a folder of that name on this host has nothing to do with it.
+            spec.submodule_search_locations.append("<near side>/" + origin.rpartition("/")[0].lstrip("/"))
         return spec
 
 
@@ -89,8 +90,18 @@ class Loader:  # later
 def module_source(name):  # later
     """The near side's answer about a module, kept for ever."""
     if name not in sources:
-        sources[name] = up.call(0, "module", ("python", name))
+        sources[name] = up.call(0, "module", ("python", name, ""))
     return sources[name]
+
+
+def nowhere(name):  # later
+    """Where the near side has looked for a module, or for a package around it, in words; "" if it was not asked."""
+    while name:
+        found = sources.get(name)
+        if found and found.get("kind") == "missing":
+            return "; %s" % found.get("reason")
+        name = name.rpartition(".")[0]
+    return ""
 
 
 def start():

@@ -136,7 +136,7 @@ module Remora
       case name
       when "new"
         found = Names.find(wanted = args.shift)
-        raise NotFound, "no class #{wanted}" if found.nil?
+        raise NotFound, "no class #{wanted}#{Names.nowhere(wanted)}" if found.nil?
         Lend.new(construct(found, args, kwargs, block))
       when "can"
         found = Names.find(args[0])

@@ -57,7 +57,11 @@ module Remora
             raise unless error.path == path
           end
         end
-        raise missing
+        raise missing if nowhere(path).empty?
+        told = LoadError.new(missing.message + nowhere(path))
+        told.instance_variable_set(:@path, path)
+        told.set_backtrace(missing.backtrace)
+        raise told
       end
 
       # The node's own: it is here whatever else is installed.
@@ -124,8 +128,8 @@ module Remora
         @lock.synchronize do
           return false if @loaded.key?(name)
           found = answer(name)
-          return nil unless found
-          kind = found["kind"]
+          kind = found && found["kind"]
+          return nil if !found || kind == "missing"
           denied(name, found) if kind == "denied" || kind == "extension"
           @loaded[name] = false
           $LOADED_FEATURES << "#{name}.rb"  # for autoload: else the constant is taken for one that is there already
@@ -144,6 +148,12 @@ module Remora
       def answer(name)
         @answers[name] = Node.current.ask(0, "module", ["ruby", name]) unless @answers.key?(name)
         @answers[name]
+      end
+
+      # Where the near side has looked for it, in words; "" if it was not asked.
+      def nowhere(name)
+        found = @answers[name.sub(/\.rb\z/, "")]
+        found && found["kind"] == "missing" ? "; #{found["reason"]}" : ""
       end
 
       def denied(name, found)
@@ -205,18 +215,26 @@ module Remora
       false
     end
 
+    # Where its files were looked for.
+    def nowhere(name)
+      file, colon, = name.partition(/(?<!:):(?!:)/)
+      (colon.empty? ? files(name) : [file]).map { |each| Modules.nowhere(each) }.find { |words| !words.empty? } || ""
+    end
+
     # Without the name of a file: Net::HTTP is looked for in net/http and in net, and StringIO in string_io and stringio.
     def search(name)
+      files(name).each { |file| load_own(file) && (found = look_up(name)) && (return found) }
+      files(name).each { |file| load(file) && (found = look_up(name)) && (return found) }
+      nil
+    end
+
+    def files(name)
       parts = constants(name)
-      return nil if parts.empty?
-      files = parts.size.downto(1).flat_map do |n|
+      names = parts.size.downto(1).flat_map do |n|
         words = parts.first(n)
         [words.map { |word| word.gsub(/([a-z\d])([A-Z])|([A-Z])(?=[A-Z][a-z])/, '\1\3_\2').downcase }, words.map(&:downcase)]
       end
-      files = files.map { |words| words.join("/") }.uniq
-      files.each { |file| load_own(file) && (found = look_up(name)) && (return found) }
-      files.each { |file| load(file) && (found = look_up(name)) && (return found) }
-      nil
+      names.map { |words| words.join("/") }.uniq
     end
 
     def constants(name)

@@ -1,0 +1,27 @@
+local remora = require "remora"
+
+-- What far sides may load from here.
+describe("modules", function()
+  it("may be sources from memory", function()
+    remora.add_module("memory_lua", "return { f = function() return 6 end }")
+    remora.add_module("memory_python", "def f():\n    return 7\n", "python")
+    local lua, python = remora.connect("-"), remora.connect("-", { node = "python" })
+    assert.are.equal(6, remora.can_on(lua, "memory_lua.f")())
+    assert.are.equal(7, remora.can_on(python, "memory_python.f")())
+    lua:close()
+    python:close()
+    local ok, why = pcall(remora.add_module, "memory", "", "cobol")
+    assert.is_false(ok)
+    assert.are.equal("InvalidArgument", why.class)
+    assert.matches('no far language "cobol"', tostring(why))
+  end)
+
+  it("that are denied are never served", function()
+    remora.add_module("memory_hidden", "return { f = function() end }")
+    local conn = remora.connect("-", { deny = "memory_hidden", modules = "all" })
+    local ok, why = pcall(remora.can_on, conn, "memory_hidden.f")
+    assert.is_false(ok)
+    assert.matches("option deny forbids", tostring(why))
+    conn:close()
+  end)
+end)
