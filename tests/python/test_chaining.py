@@ -4,6 +4,8 @@ import os
 import pytest
 import remora
 
+from conftest import eventually
+
 import far_things
 
 
@@ -100,3 +102,46 @@ def test_the_end_of_the_middle(conn):
     from conftest import eventually
 
     eventually(lambda: not os.path.exists("/proc/%d" % third))
+
+
+def chain(conn, depth):
+    """Connections, each made by the one before."""
+    links = [conn, conn.connect("-")]
+    while len(links) < depth:
+        links.append(remora.can_on(links[-1], "remora.connect")("-"))
+    return links
+
+
+def test_a_chain_of_five(conn):
+    links = chain(conn, 5)
+    pids = [remora.can_on(link, "os.getpid")() for link in links]
+    assert len(set(pids)) == 5
+    counts = remora.new_on(links[-1], "collections.Counter", "abca")
+    assert counts["a"] == 2 and remora.can_on(links[2], "builtins.len")(counts) == 3
+    seen = []
+    assert remora.can_on(links[-1], "functools.reduce")(lambda a, b: seen.append((a, b)) or a + b, [1, 2, 3]) == 6
+    assert seen == [(1, 2), (3, 3)]
+    with pytest.raises(ValueError) as caught:
+        remora.can_on(links[-1], "builtins.int")("x")
+    assert [int(hop.split()[-1]) for hop in caught.value.hops] == pids[::-1]  # the way that it came, from where it was raised
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]])
+def test_closing_in_any_order(order):
+    links = chain(remora.connect("-"), 4)
+    pids = [remora.can_on(link, "os.getpid")() for link in links]
+    counts = [remora.new_on(link, "collections.Counter", "abca") for link in links]
+    gone = 4
+    for at in order:
+        try:
+            links[at].close()
+        except remora.Error:
+            assert gone <= at  # what stood before it is gone, and it with that
+        gone = min(gone, at)
+        for i, it in enumerate(counts):
+            if i < gone:
+                assert it["a"] == 2
+            else:
+                with pytest.raises((remora.ConnectionLost, ConnectionError)):
+                    it.most_common(1)
+    eventually(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids))

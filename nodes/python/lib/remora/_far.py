@@ -292,8 +292,6 @@ def session_of(where):
     refuse_in_main()
     if isinstance(where, Connection):
         return where._session, False
-    if isinstance(where, Proxy):
-        return where._session, False
     return connect(where)._session, True
 
 
@@ -305,6 +303,8 @@ def name_of(what):
 
 
 def obtain(where, method, args, kwargs):
+    if isinstance(where, Proxy):  # of a connection that the process there has made: it goes on from there
+        return where._session.call(0, "can", ("remora.%s_on" % method,))(where, *args, **(kwargs or {}))
     session, implicit = session_of(where)
     try:
         found = session.call(0, method, args, kwargs)
