@@ -103,6 +103,20 @@ class Thing
     (0...count).map { |i| Thread.new { function.call(i) } }.map(&:value).sort
   end
 
+  # The near side calls back before the thread that has called it waits, and the main thread does nothing but wait for that.
+  def threaded_slowly(function)
+    Thread.new do
+      future = Remora.start(function).call(1)
+      queue = Remora::Node.current.instance_variable_get(:@queue)
+      stop = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 20
+      while queue.empty?
+        raise "the call did not come" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > stop
+        Thread.pass
+      end
+      future.value!
+    end.value
+  end
+
   def required(name)
     Thread.new { [require(name), require(name)] }.value
   end

@@ -367,6 +367,11 @@ def test_other_threads_may_call(thing):
     assert thing.near.can("smoke:add")(1, 2) == 3
 
 
+def test_a_call_that_is_faster_than_the_wait_of_another_thread(thing):
+    assert thing.threaded_slowly(lambda x: thing.same(x) + 1) == 2
+    assert thing.back(lambda x: x + 1, 1) == 2
+
+
 def test_require_in_thread(thing):
     assert thing.required("named/for_it") == [True, False]
 

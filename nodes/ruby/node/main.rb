@@ -19,6 +19,7 @@ module Remora
       @running = nil  # a number for each stretch of user code on the main thread
       @stretch = 0
       @queue = []  # calls for the main thread
+      @routing = Mutex.new  # guards @waits, and taking from @queue
       @waits = {}  # chain -> futures for which threads wait that can run calls of that chain
       @chains = {}.compare_by_identity  # thread -> the chain that it works for, other than the main thread
       @bell = ConditionVariable.new  # rings when the future of a thread other than the main one may be settled
@@ -96,10 +97,10 @@ module Remora
             item = parse
             unless item.nil? || @queue.empty? # parsing met a call with tables before this one
               @queue << item
-              item = @queue.shift
+              item = next_call
             end
           else
-            item = @queue.shift
+            item = next_call
           end
         elsif til.settled
           return
@@ -223,14 +224,43 @@ module Remora
 
     # A call that the reading thread does not run itself goes to the thread of its chain, else to the main thread.
     def route(item)
-      waiting = @waits[item[3]]
-      if waiting
-        waiting[-1].calls << item
-        ring
-      else
-        @queue << item
+      @routing.synchronize do
+        waiting = @waits[item[3]]
+        if waiting
+          waiting[-1].calls << item
+          ring
+        else
+          @queue << item
+        end
       end
       wake
+    end
+
+    # nil: a thread that waits has taken it.
+    def next_call
+      @routing.synchronize { @queue.shift }
+    end
+
+    # From here on `route` gives this future the calls of its chain. What came for the wait around this one, or while nobody
+    # waited, came first.
+    def await_calls(future)
+      @routing.synchronize do
+        line = (@waits[future.chain] ||= [])
+        future.calls.concat(line[-1].calls.slice!(0..-1)) unless line.empty?
+        line << future
+        mine, others = @queue.partition { |item| Array === item && item[3] == future.chain }
+        future.calls.concat(mine)
+        @queue.replace(others) unless mine.empty?
+      end
+    end
+
+    def await_no_calls(future)
+      @routing.synchronize do
+        line = @waits[future.chain]
+        line.delete(future)
+        @waits.delete(future.chain) if line.empty?
+        (line.empty? ? @queue : line[-1].calls).concat(future.calls)
+      end
     end
 
     # -- reading
@@ -309,30 +339,18 @@ module Remora
       end
     end
 
-    # A wait begins: calls of its chain that came for the wait around it, or while nobody waited, came first. Only the main
-    # thread takes from its queue; others may append meanwhile.
-    def take_over(future, line)
-      future.calls.concat(line[-1].calls.slice!(0..-1)) unless line.empty?
-      return unless Thread.current.equal?(MAIN)
-      @queue.delete_if { |item| item.is_a?(Array) && item[3] == future.chain && future.calls << item }
-    end
-
     # Blocks until the future is settled, and runs calls of its chain meanwhile.
     def wait(future, timeout = nil)
       return wait_beside(future, timeout) unless Thread.current.equal?(MAIN)
       chain = @chain
       due = @due
-      line = (@waits[future.chain] ||= [])
-      take_over(future, line)
-      line << future
+      await_calls(future)
       @running = nil
       reclaim if @taken
       begin
         serve(future, timeout && Remora.clock + timeout)
       ensure
-        line.delete(future)
-        @waits.delete(future.chain) if line.empty?
-        @queue.concat(future.calls)
+        await_no_calls(future)
         @chain = chain
         @due = due
         @running = @stretch += 1
@@ -344,9 +362,7 @@ module Remora
     def wait_beside(future, timeout)
       mine = Thread.current
       late = timeout && Remora.clock + timeout
-      line = (@waits[future.chain] ||= [])
-      take_over(future, line)
-      line << future
+      await_calls(future)
       had = @chains[mine]
       @chains[mine] = future.chain
       @waiting += 1
@@ -370,9 +386,8 @@ module Remora
       ensure
         @waiting -= 1
         future.waiters -= 1
-        line.delete(future)
-        @waits.delete(future.chain) if line.empty?
-        future.calls.each { |item| route(item) }
+        await_no_calls(future)
+        wake  # the main thread, if calls are left for it
         had ? @chains[mine] = had : @chains.delete(mine)
       end
     end

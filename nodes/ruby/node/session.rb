@@ -231,10 +231,11 @@ module Remora
 
     # A call that has not started gets its answer at once; the result of one that runs is dropped.
     def cancel(call)
-      ([@queue] + @waits.values.flatten.map(&:calls) + @blocked.values).each do |line|
-        at = line.index { |item| Array === item && item[0] == call }
-        next unless at
-        item = line.delete_at(at)
+      item = @routing.synchronize do
+        line = ([@queue] + @waits.values.flatten.map(&:calls) + @blocked.values).find { |calls| calls.any? { |it| Array === it && it[0] == call } }
+        line && line.delete_at(line.index { |it| Array === it && it[0] == call })
+      end
+      if item
         @owed += item[9] if item[2] != 0
         fail_call(call, Cancelled.new("cancelled before it started")) if item[1] & ONEWAY == 0
         return
