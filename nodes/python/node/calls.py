@@ -159,6 +159,8 @@ def run(item):
         else:
             result = method(*args)
         if flags & ONEWAY:
+            if type(result) is Deferred:
+                result.begin(item)
             return
         if session.cancelled and call in session.cancelled:
             raise Cancelled("cancelled")
@@ -170,6 +172,9 @@ def run(item):
         elif kind is str and len(result) < LONG and result.isprintable() and encode_basestring:
             text = encode_basestring(result).encode()
         else:
+            if kind is Deferred:
+                result.begin(item)
+                return
             if kind.__name__ == "coroutine":
                 result = completed(result)
             session.send(REPLY, 0, call, result)
@@ -187,6 +192,43 @@ def completed(coroutine):  # later
     return asyncio.get_event_loop().run_until_complete(coroutine)  # 3.6
 
 
+class Deferred:  # later
+    """What a function gives back whose call a thread of its own is to answer: work has run() for the result, and for
+    other threads stop(), after which that ends soon, and kill(), the last thing before the process ends."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def begin(self, item):
+        session, call = item[:2]
+        tasks[session, call] = self.work
+        try:
+            _thread.start_new_thread(self.answer, item[:5])
+        except BaseException:
+            del tasks[session, call]
+            raise
+        if call in session.cancelled:  # by who reads beside us, before it could find the work
+            self.work.stop()
+
+    def answer(self, session, call, flags, id, chain):
+        me = get_ident()
+        chains[me] = chain
+        try:
+            result = self.work.run()
+            if call in session.cancelled:
+                raise Cancelled("cancelled")
+            if not flags & ONEWAY:
+                session.send(REPLY, 0, call, result)
+        except BaseException as error:
+            if not flags & ONEWAY:
+                session.fail(call, error)
+        del chains[me], tasks[session, call]
+        session.flush()
+
+
+tasks = {}  # (session, call) -> work of those that are under way
+
+
 class Root:
     """Object 0 of a node."""
 
@@ -202,6 +244,12 @@ class Root:
     def can(self, name):
         found = find(name)
         return ByReference(found) if callable(found) else None
+
+    def __getattr__(self, name):  # later
+        part = {"run": "_commands", "open": "_files", "stat": "_files"}.get(name)
+        if part is None:
+            raise AttributeError("the root has no method %r" % name)
+        return getattr(__import__("remora." + part, None, None, (name,)), name)
 
 
 def absent(error, name):  # later

@@ -434,8 +434,15 @@ class Node(Session):
             finally:
                 done.release()
         self.closed = "the connection has ended"
+        late = clock() + 1
+        for work in list(tasks.values()):
+            work.stop()
         _thread.start_new_thread(last_will, NONE)
         done.acquire(True, 1)
+        while tasks and clock() < late:
+            select.select((), (), (), 0.01)
+        for work in list(tasks.values()):
+            work.kill()
         os._exit(code)
 
 

@@ -250,7 +250,8 @@ class Session:
                 self.release(payload)
 
     def cancel(self, call):  # later
-        """A call that has not started gets its answer at once; the result of one that runs is dropped."""
+        """A call that has not started gets its answer at once; the result of one that runs is dropped, and what a thread
+        of its own does is ended."""
         for line in [queue] + [f.calls for fs in waits.values() for f in fs] + list(self.blocked.values()):
             for item in line:
                 if type(item) is tuple and item[0] is self and item[1] == call:
@@ -261,6 +262,8 @@ class Session:
         if len(self.cancelled) > 1000:  # mostly calls that had been answered when this came; an answer too many is dropped there
             self.cancelled.clear()
         self.cancelled.add(call)
+        if (self, call) in tasks:
+            tasks[self, call].stop()
 
     # -- references
 

@@ -1,0 +1,258 @@
+"""Commands for the near side: the root's method `run`. A command has a thread of its own, so that other calls go on."""
+import os
+import select
+import signal
+import subprocess
+import _thread
+from collections import deque
+
+import _remora_node as node
+from remora import _Future
+
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+WINDOW = 8  # calls of `output` under way; beyond that the command has to wait
+PIECE = 65536
+
+
+class Answer(_Future):
+    """What a lent object will answer: the command's thread is woken by it."""
+    command = None
+
+    def settle(self, *message, error=None):
+        _Future.settle(self, *message, error=error)
+        self.command.wake()
+
+
+def as_bytes(value):
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+
+
+class Command:
+    def __init__(self, argv, input=None, output=None, cwd=None, env=None, timeout=None, **_):
+        if not isinstance(argv, (list, tuple)) or not argv or not all(isinstance(word, (str, bytes)) for word in argv):
+            raise node.Value("a command is a list of text, its program first")
+        self.argv = [as_bytes(word) for word in argv]
+        self.name = os.fsdecode(self.argv[0])
+        self.source = input if isinstance(input, node.Proxy) else None
+        self.pending = b"" if self.source else as_bytes(input)  # what its standard input gets next
+        if self.pending is not None and not isinstance(self.pending, bytes):
+            raise node.Value("the input of a command is bytes, text or something to read from")
+        self.output = output
+        self.cwd = cwd
+        self.env = None
+        if env is not None:
+            self.env = dict(os.environb)
+            for key, value in env.items():
+                if value is None:
+                    self.env.pop(as_bytes(key), None)
+                else:
+                    self.env[as_bytes(key)] = as_bytes(value)
+        self.timeout = timeout
+        self.end_at = None if timeout is None else node.clock() + timeout / 1000
+        self.why = None  # the error for which it is killed
+        self.kill_at = None
+        self.asked = None  # the answer of `read` that is awaited
+        self.window = deque()  # those of `output`
+        self.collected = {1: [], 2: []}
+        self.size = 0
+        self.process = None
+        self.status = None
+        self.lock = _thread.allocate_lock()
+        self.alarm = None
+
+    # -- from other threads
+
+    def wake(self):
+        with self.lock:
+            if self.alarm is not None:
+                try:
+                    os.write(self.alarm, b"!")
+                except BlockingIOError:
+                    pass
+
+    def stop(self):
+        """Its result is not wanted any more."""
+        self.why = self.why or node.Cancelled("cancelled")
+        self.wake()
+
+    def signal(self, number):
+        if self.process is not None:
+            try:
+                os.killpg(self.process.pid, number)
+            except OSError:  # nobody is left
+                pass
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+
+    # -- its thread
+
+    def run(self):
+        waker, alarm = os.pipe()
+        os.set_blocking(waker, False)
+        os.set_blocking(alarm, False)
+        self.alarm = alarm
+        try:
+            self.begin()
+            try:
+                self.attend(waker)
+            finally:
+                if self.status is None:  # only after an error of our own
+                    self.kill()
+                    self.ended(True)
+                for stream in self.process.stdin, self.process.stdout, self.process.stderr:
+                    if stream is not None and not stream.closed:
+                        stream.close()
+                for answer in ([self.asked] if self.asked else []) + list(self.window):
+                    answer.cancel()
+        finally:
+            with self.lock:
+                self.alarm = None
+            os.close(waker)
+            os.close(alarm)
+        if self.why is not None:
+            raise self.why
+        if self.status < 0:
+            raise node.Error("the exit status of %s was taken by other code of this process" % self.name)
+        code = os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
+        texts = [None, None] if self.output is not None else [b"".join(self.collected[n]) for n in (1, 2)]
+        return {"pid": self.process.pid, "status": code, "signal": None if code is not None else os.WTERMSIG(self.status),
+                "stdout": texts[0], "stderr": texts[1]}
+
+    def begin(self):
+        try:
+            self.process = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL if self.pending is None else subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, bufsize=0, cwd=self.cwd, env=self.env, start_new_session=True)
+        except OSError as error:
+            if self.cwd is not None and not os.path.isdir(self.cwd):
+                raise
+            if isinstance(error, FileNotFoundError):
+                if os.path.exists(self.argv[0]):
+                    raise node.NotFound("no program for the first line of %s" % self.name) from None
+                raise node.NotFound("no program %s" % self.name) from None
+            raise OSError(error.errno, error.strerror, self.name) from None
+
+    def ended(self, block=False):
+        """Whether the command itself is over. Its status is never taken for 0 when somebody else has got it."""
+        if self.status is None:
+            try:
+                pid, status = os.waitpid(self.process.pid, 0 if block else os.WNOHANG)
+            except ChildProcessError:
+                pid, status = 1, -1
+            if pid:
+                self.status = status
+                self.process.returncode = status
+        return self.status is not None
+
+    def attend(self, waker):
+        """Feeds, reads and watches it until it has ended and its output has been taken."""
+        process = self.process
+        streams = {process.stdout.fileno(): (1, process.stdout), process.stderr.fileno(): (2, process.stderr)}
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+        delay = 0.001  # without output only looking again tells that it has ended
+        while True:
+            now = node.clock()
+            if self.why is None and self.end_at is not None and now >= self.end_at:
+                self.why = node.Timeout("the command %s has not ended within %d ms" % (self.name, self.timeout))
+            if self.why is not None and self.kill_at is None:
+                self.kill_at = now + GRACE
+                self.signal(signal.SIGTERM)
+            if self.kill_at is not None and now >= self.kill_at:
+                self.kill()
+                self.ended(True)
+                return
+            if not streams and (not self.window or self.why is not None) and self.ended():
+                return
+            self.feed()
+            poller = select.poll()
+            poller.register(waker, select.POLLIN)
+            if len(self.window) < WINDOW or self.why is not None:
+                for fd in streams:
+                    poller.register(fd, select.POLLIN)
+            if self.pending:
+                poller.register(process.stdin, select.POLLOUT)
+            times = [t - now for t in (self.kill_at, self.end_at if self.why is None else None) if t is not None]
+            if not streams and self.status is None:
+                times.append(delay)
+                delay = min(delay * 2, 0.05)
+            for fd, _ in poller.poll(int(min(times) * 1000) + 1 if times else None):
+                if fd == waker:
+                    os.read(waker, 4096)
+                elif fd in streams:
+                    number, stream = streams[fd]
+                    data = os.read(fd, PIECE)
+                    if not data:
+                        stream.close()
+                        del streams[fd]
+                    elif self.why is None:
+                        self.take(number, data)
+            while self.window and self.window[0].settled:
+                self.settled(self.window.popleft())
+
+    def ask(self, proxy, method, args):
+        """Starts a call of something that was lent to us; None when that fails."""
+        def made(*about):
+            answer = Answer(*about)
+            answer.command = self
+            return answer
+        try:
+            return proxy._session.start(proxy._id, method, args, future=made)
+        except Exception as error:
+            self.why = self.why or error
+            return None
+
+    def settled(self, answer):
+        try:
+            return answer.result()
+        except Exception as error:
+            self.why = self.why or error
+            return None
+
+    def take(self, number, data):
+        if self.output is not None:
+            answer = self.ask(self.output, "", (number, data))
+            if answer is not None:
+                self.window.append(answer)
+            return
+        self.size += len(data)
+        if self.size > node.up.most - 4096:
+            self.why = node.Limit("the command %s wrote more than %d bytes: take its output with on_output" % (
+                self.name, node.up.most - 4096))
+        self.collected[number].append(data)
+
+    def feed(self):
+        """Its standard input: asks for more when there is none, writes what there is."""
+        stdin = self.process.stdin
+        if stdin is None or stdin.closed:
+            return
+        if not self.pending and self.source is not None and self.why is None:
+            if self.asked is None:
+                self.asked = self.ask(self.source, "read", (PIECE,))
+                return
+            if not self.asked.settled:
+                return
+            answer, self.asked = self.asked, None
+            data = as_bytes(self.settled(answer))
+            if data is not None and not isinstance(data, bytes):
+                self.why = self.why or node.Value("read gave neither bytes nor text")
+            if data and self.why is None:
+                self.pending = data
+            else:
+                self.source = None
+        try:
+            while self.pending:
+                self.pending = memoryview(self.pending)[os.write(stdin.fileno(), self.pending):]
+        except BlockingIOError:
+            return
+        except OSError:  # it does not read any more, which is its own business
+            self.source = None
+            self.pending = b""
+        if self.source is None:
+            stdin.close()
+
+
+def run(argv, options=None):
+    command = Command(argv, **(options or {}))
+    return node.Deferred(command)
