@@ -55,6 +55,7 @@
 %ignore remora_connect;
 %ignore remora_new_on;
 %ignore remora_can_on;
+%ignore remora_open;
 %ignore remora_call;
 %ignore remora_start;
 %ignore remora_await;

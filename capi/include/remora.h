@@ -77,7 +77,8 @@ typedef struct remora_error remora_error;     /* why something failed */
   XX(NOMEM, -11, "OutOfMemory", "out of memory")                                                                       \
   XX(INTERRUPTED, -12, "Interrupted", "a signal came while waiting")                                                   \
   XX(DENIED, -13, "Denied", "not allowed to the far side")                                                             \
-  XX(NOTFOUND, -14, "NotFound", "no such object, class, function or module")
+  XX(NOTFOUND, -14, "NotFound", "no such object, class, function or module")                                           \
+  XX(FILE, -15, "FileError", "a file of this side cannot be read or written")
 
 typedef enum remora_code {
   REMORA_OK = 0,
@@ -97,7 +98,8 @@ REMORA_API int remora_error_code(const remora_error *err);
 REMORA_API const char *remora_error_message(const remora_error *err);
 /* REMORA_E_CONNECT: the stage that failed: "spawn", "transport", "auth", "bootstrap" or "hello"; else NULL; borrowed. */
 REMORA_API const char *remora_error_stage(const remora_error *err);
-/* REMORA_E_REMOTE: what docs/protocol.md section 6 calls the map of an error (type, message, traceback, language, hops, cause, attributes); else NULL; borrowed. */
+/* REMORA_E_REMOTE: what docs/protocol.md section 6 calls the map of an error (type, message, traceback, language, hops, cause, attributes). REMORA_E_FILE: a map of errno
+ * and filename. Else NULL; borrowed. */
 REMORA_API const remora_value *remora_error_details(const remora_error *err);
 /* The class of the far exception ("ValueError"), or the code's class name; borrowed. */
 REMORA_API const char *remora_error_type(const remora_error *err);
@@ -335,6 +337,26 @@ REMORA_API int remora_then(remora_future *future, remora_queue *queue,
 REMORA_API remora_future *remora_future_ref(remora_future *future);
 /* The last reference of a pending future goes: nobody waits for the result; it is thrown away when it comes. */
 REMORA_API remora_future *remora_future_unref(remora_future *future);
+
+/* ------------------------------------------------------------------------------------------------------ commands and files */
+
+/* Starts a program over there. argv: a list of text; options: a map as in docs/protocol.md section 5.3 (input, output, cwd, env, timeout in ms), or NULL.
+ * *new*: a future of the map {pid, status, signal, stdout, stderr}; to cancel it ends the command. */
+REMORA_API REMORA_NEW remora_future *remora_run(remora_conn *conn, const remora_value *argv,
+                                                const remora_value *options, remora_error **err);
+/* Copies a file of this side to the far one, and back, in constant memory. *new*: a future of the map {bytes}. To cancel it ends the copying and removes what there is of the
+ * new file. What fails on this side is a REMORA_E_FILE. A thread of the library reads and writes the file. options: a map, or NULL:
+ *
+ *   atomic  bool         the new file stands beside the old one until it is complete and on disk, then replaces it (true)
+ *   mode    bool or int  whether it gets the permissions of what it was copied from (true); or which (0644)
+ *   times   bool         whether it gets its times (true) */
+REMORA_API REMORA_NEW remora_future *remora_upload(remora_conn *conn, const char *local, const char *remote,
+                                                   const remora_value *options, remora_error **err);
+REMORA_API REMORA_NEW remora_future *remora_download(remora_conn *conn, const char *remote, const char *local,
+                                                     const remora_value *options, remora_error **err);
+/* Opens a far file: mode "r", "w", "a", "x" or "r+", options (or NULL) and the proxy's methods (read, write, seek, close, ...) as in docs/protocol.md section 5.4. *new*. */
+REMORA_API REMORA_NEW remora_proxy *remora_open(remora_conn *conn, const char *path, const char *mode,
+                                                const remora_value *options, remora_error **err);
 
 /* --------------------------------------------------------------------------------------------- lending objects; callbacks */
 

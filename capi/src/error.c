@@ -109,6 +109,18 @@ int error_stage(remora_error **err, const char *stage, const char *format, ...) 
   return result;
 }
 
+int error_file(remora_error **err, int number, const char *what, const char *path) {
+  if (!err) return -1;
+  char text[4400];
+  int length = snprintf(text, sizeof text, "cannot %s %s: %s", what, path, strerror(number));
+  if (length >= (int)sizeof text) length = (int)sizeof text - 1;
+  remora_value *details = remora_map(), *name = remora_str(path);
+  (void)remora_set(details, "errno", remora_int(number));
+  if (name) (void)remora_set(details, "filename", name);
+  *err = error_new(REMORA_E_FILE, NULL, text, (size_t)length, details);
+  return -1;
+}
+
 remora_error *error_copy(const remora_error *err) {
   if (!err || err == &error_nomem) return err ? &error_nomem : NULL;
   return error_new(err->code, err->stage, err->message, strlen(err->message), remora_value_ref(err->details));
@@ -136,7 +148,7 @@ const char *remora_error_message(const remora_error *err) { return err ? err->me
 const char *remora_error_stage(const remora_error *err) { return err ? err->stage : NULL; }
 
 const remora_value *remora_error_details(const remora_error *err) {
-  return err && err->code == REMORA_E_REMOTE ? err->details : NULL;
+  return err && (err->code == REMORA_E_REMOTE || err->code == REMORA_E_FILE) ? err->details : NULL;
 }
 
 static const char *error_first_type(const remora_value *details) {
@@ -144,7 +156,7 @@ static const char *error_first_type(const remora_value *details) {
 }
 
 const char *remora_error_type(const remora_error *err) {
-  const remora_value *details = remora_error_details(err);
+  const remora_value *details = err && err->code == REMORA_E_REMOTE ? err->details : NULL;
   return details ? error_first_type(details) : remora_code_name(remora_error_code(err));
 }
 
@@ -235,7 +247,7 @@ static remora_value *error_text(const char *message) {
 }
 
 remora_value *error_to_wire(const remora_error *err) {
-  if (remora_error_details(err)) return remora_value_ref(err->details);
+  if (err && err->code == REMORA_E_REMOTE && err->details) return remora_value_ref(err->details);
   int code = remora_error_code(err);
   char type[64];
   snprintf(type, sizeof type, "%s%s", code == REMORA_E_REMOTE ? "" : "remora.", remora_code_name(code));

@@ -8,6 +8,8 @@
 int error_set(remora_error **err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The same for REMORA_E_CONNECT with its stage (a string literal). */
 int error_stage(remora_error **err, const char *stage, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The same for REMORA_E_FILE: what was to be done with which file of this side, and the reason as errno has it, which goes into the details too. */
+int error_file(remora_error **err, int number, const char *what, const char *path);
 /* *new*: a copy, for handing one error to several waiters. */
 remora_error *error_copy(const remora_error *err);
 /* Makes *err out of the decoded map of an ERROR message (docs/protocol.md section 6; borrowed): names that begin with "remora." become their own

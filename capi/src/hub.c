@@ -83,7 +83,7 @@ void remora_shutdown(void) {
   /* What was queued is written, and the far processes end by themselves, for at most a second. */
   uint64_t until = hub_now_ms() + 1000;
   for (;;) {
-    bool busy = false;
+    bool busy = h->transfers > 0; /* they remove what is not complete */
     for (remora_conn *c = h->conns; c; c = c->next) busy = busy || c->draining || !c->proc_gone;
     if (!busy || hub_now_ms() >= until) break;
     hub_unlock(h);

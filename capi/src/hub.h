@@ -20,6 +20,7 @@
 typedef struct waiter {
   struct waiter *next, **link;
   remora_future *future; /* what it waits for; NULL */
+  remora_future *unless; /* it gives up when this one is ready first; NULL */
   remora_queue *queue;   /* whose events it takes; NULL */
   remora_conn *credit;   /* waits for credit of this connection */
   uint64_t cost;         /* how much credit */
@@ -66,6 +67,7 @@ typedef struct hub {
   uint64_t chain_prefix, chains;
   idmap tickets; /* number -> what it is for */
   uint64_t last_ticket;
+  unsigned transfers; /* threads that copy files (transfer.c) */
   uint8_t *read_buffer;
 } hub;
 

@@ -70,7 +70,7 @@ void loop_wake(waiter *w) {
 
 void loop_wake_future(hub *h, const remora_future *f) {
   for (waiter *w = h->waiters; w; w = w->next)
-    if (w->future == f) loop_wake(w);
+    if (w->future == f || w->unless == f) loop_wake(w);
 }
 
 void loop_wake_queue(hub *h, const remora_queue *q) {
@@ -233,6 +233,10 @@ static bool waiter_ready(waiter *w, remora_wait *result) {
   }
   if (w->future && atomic_load_explicit(&w->future->state, memory_order_relaxed) != REMORA_PENDING &&
       !waiter_outputs_pending(w)) {
+    *result = REMORA_WAIT_READY;
+    return true;
+  }
+  if (w->unless && atomic_load_explicit(&w->unless->state, memory_order_relaxed) != REMORA_PENDING) {
     *result = REMORA_WAIT_READY;
     return true;
   }

@@ -24,6 +24,7 @@ if _capi.remora_abi() != _capi.REMORA_ABI:
 
 from . import _bigint, _dispatch, _exports, _proxy
 from ._call import can_on, getattr, new_on, options, setattr, start
+from ._commands import CommandFailed, CommandResult, run
 from ._connection import Connection, connect, connect_async
 from ._errors import (
     Cancelled,
@@ -31,6 +32,7 @@ from ._errors import (
     ConnectionLost,
     Denied,
     Error,
+    FileError,
     ForkedError,
     Interrupted,
     InvalidArgument,
@@ -43,6 +45,7 @@ from ._errors import (
     ValueNotSendable,
 )
 from ._errors import make_error as _make_error
+from ._files import get, open, put
 from ._future import Future, await_all, await_future
 from ._proxy import Proxy
 from ._source import add_module
@@ -70,7 +73,7 @@ _capi.setup(
     may_block=_may_block,
 )
 
-# Without getattr and setattr: `from remora import *` must not replace the built-in ones.
+# Without getattr, setattr and open: `from remora import *` must not replace the built-in ones.
 __all__ = [
     "connect",
     "connect_async",
@@ -79,6 +82,10 @@ __all__ = [
     "can_on",
     "start",
     "options",
+    "run",
+    "CommandResult",
+    "put",
+    "get",
     "Proxy",
     "Future",
     "await_future",
@@ -101,4 +108,6 @@ __all__ = [
     "Interrupted",
     "Denied",
     "NotFound",
+    "FileError",
+    "CommandFailed",
 ]

@@ -60,8 +60,36 @@ def can_on(where: Where, function: Union[str, Callable[..., Any]]) -> Any:
 
 
 def start(target: Any) -> Any:
-    """start(proxy).method(...), start(function)(...), start(proxy.method)(...): sends the call and gives a Future at once."""
+    """start(proxy).method(...), start(function)(...), start(proxy.method)(...): sends the call and gives a Future at once; so do
+    start(conn).run(...), .put(...) and .get(...)."""
+    if isinstance(target, Connection):
+        return Starting(target)
     return _capi.bind(target, True, -1, False)
+
+
+class Starting:
+    """start(conn): the functions of a connection that can be started."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    def run(self, argv: Any, **options: Any) -> Any:
+        """A future of what run(conn, argv, ...) gives."""
+        from ._commands import start_run
+
+        return start_run(self._conn, argv, **options)
+
+    def put(self, local: Any, remote: Any, **options: Any) -> Any:
+        """A future of what put(conn, local, remote, ...) gives."""
+        from ._files import start_put
+
+        return start_put(self._conn, local, remote, **options)
+
+    def get(self, remote: Any, local: Any, **options: Any) -> Any:
+        """A future of what get(conn, remote, local, ...) gives."""
+        from ._files import start_get
+
+        return start_get(self._conn, remote, local, **options)
 
 
 def options(target: Any, *, timeout: Optional[float] = None, oneway: bool = False) -> Any:

@@ -76,6 +76,30 @@ class Connection:
         """Makes the far side connect; gives the Proxy of its Connection, which new_on and can_on take like one of ours."""
         return self._root().can("remora.connect")(_plain_spec(spec), **options)
 
+    def run(self, argv: Any, **options: Any) -> Any:
+        """remora.run(self, argv, ...)"""
+        from ._commands import run
+
+        return run(self, argv, **options)
+
+    def put(self, local: Any, remote: Any, **options: Any) -> int:
+        """remora.put(self, local, remote, ...)"""
+        from ._files import put
+
+        return put(self, local, remote, **options)
+
+    def get(self, remote: Any, local: Any, **options: Any) -> int:
+        """remora.get(self, remote, local, ...)"""
+        from ._files import get
+
+        return get(self, remote, local, **options)
+
+    def open(self, path: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+        """remora.open(self, path, mode, ...)"""
+        from ._files import open
+
+        return open(self, path, mode, *args, **options)
+
     def __enter__(self) -> "Connection":
         return self
 

@@ -15,7 +15,9 @@
          ├─ OutOfMemory         (also MemoryError)
          ├─ Interrupted
          ├─ Denied              a lent object was asked for more than its public methods
-         └─ NotFound            (also LookupError)
+         ├─ NotFound            (also LookupError)
+         ├─ FileError           a file of this side cannot be read or written; .errno, .filename   (also OSError)
+         └─ CommandFailed       run(..., check=True): .result
 """
 from __future__ import annotations
 
@@ -52,6 +54,7 @@ _ALSO: Dict[str, type] = {
     "InvalidArgument": ValueError,
     "OutOfMemory": MemoryError,
     "NotFound": LookupError,
+    "FileError": OSError,
 }
 
 
@@ -127,6 +130,8 @@ if TYPE_CHECKING:
     class Denied(Error): ...
 
     class NotFound(Error, LookupError): ...
+
+    class FileError(Error, OSError): ...
 
 
 # Raising one of these here would end a loop, a generator or the program.
@@ -218,6 +223,8 @@ def make_error(code: int, message: str, stage: Optional[str], traceback: Optiona
     error = cls(message)
     if stage is not None:
         error.stage = stage  # type: ignore[attr-defined]
+    if isinstance(error, OSError) and isinstance(details, dict):
+        error.errno, error.filename = details.get("errno"), details.get("filename")
     return error
 
 

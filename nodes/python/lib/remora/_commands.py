@@ -10,8 +10,8 @@ import _remora_node as node
 from remora import _Future
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
-WINDOW = 8  # calls of `output` under way; beyond that the command has to wait
 PIECE = 65536
+MOST = 4 * PIECE  # of each stream that may wait for `output`; then the command has to
 
 
 class Answer(_Future):
@@ -52,9 +52,10 @@ class Command:
         self.why = None  # the error for which it is killed
         self.kill_at = None
         self.asked = None  # the answer of `read` that is awaited
-        self.window = deque()  # those of `output`
+        self.told = None  # that of `output`: one call at a time, or they would overtake each other in its threads
         self.collected = {1: [], 2: []}
-        self.size = 0
+        self.sizes = {1: 0, 2: 0}
+        self.waiting = deque()  # which streams have something for `output`
         self.process = None
         self.status = None
         self.lock = _thread.allocate_lock()
@@ -103,8 +104,9 @@ class Command:
                 for stream in self.process.stdin, self.process.stdout, self.process.stderr:
                     if stream is not None and not stream.closed:
                         stream.close()
-                for answer in ([self.asked] if self.asked else []) + list(self.window):
-                    answer.cancel()
+                for answer in self.asked, self.told:
+                    if answer is not None:
+                        answer.cancel()
         finally:
             with self.lock:
                 self.alarm = None
@@ -163,18 +165,19 @@ class Command:
                 self.kill()
                 self.ended(True)
                 return
-            if not streams and (not self.window or self.why is not None) and self.ended():
+            self.tell()
+            if not streams and (self.told is None or self.why is not None) and self.ended():
                 return
             self.feed()
             poller = select.poll()
             poller.register(waker, select.POLLIN)
-            if len(self.window) < WINDOW or self.why is not None:
-                for fd in streams:
+            for fd, (number, _) in streams.items():
+                if self.output is None or self.sizes[number] < MOST or self.why is not None:
                     poller.register(fd, select.POLLIN)
             if self.pending:
                 poller.register(process.stdin, select.POLLOUT)
             times = [t - now for t in (self.kill_at, self.end_at if self.why is None else None) if t is not None]
-            if not streams and self.status is None:
+            if not streams and self.told is None:
                 times.append(delay)
                 delay = min(delay * 2, 0.05)
             for fd, _ in poller.poll(int(min(times) * 1000) + 1 if times else None):
@@ -188,8 +191,6 @@ class Command:
                         del streams[fd]
                     elif self.why is None:
                         self.take(number, data)
-            while self.window and self.window[0].settled:
-                self.settled(self.window.popleft())
 
     def ask(self, proxy, method, args):
         """Starts a call of something that was lent to us; None when that fails."""
@@ -211,46 +212,53 @@ class Command:
             return None
 
     def take(self, number, data):
-        if self.output is not None:
-            answer = self.ask(self.output, "", (number, data))
-            if answer is not None:
-                self.window.append(answer)
-            return
-        self.size += len(data)
-        if self.size > node.up.most - 4096:
-            self.why = node.Limit("the command %s wrote more than %d bytes: take its output with on_output" % (
-                self.name, node.up.most - 4096))
+        """It has written this."""
         self.collected[number].append(data)
+        self.sizes[number] += len(data)
+        if self.output is None:
+            if sum(self.sizes.values()) > node.up.most - 4096:
+                self.why = node.Limit("the command %s wrote more than %d bytes: take its output with on_output" % (
+                    self.name, node.up.most - 4096))
+        elif number not in self.waiting:
+            self.waiting.append(number)
+
+    def tell(self):
+        """Hands on what it has written, all that has come of one of its streams."""
+        if self.told is not None and self.told.settled:
+            answer, self.told = self.told, None
+            self.settled(answer)
+        if self.told is None and self.waiting and self.why is None:
+            number = self.waiting.popleft()
+            data = b"".join(self.collected[number])
+            self.collected[number] = []
+            self.sizes[number] = 0
+            self.told = self.ask(self.output, "", (number, data))
 
     def feed(self):
-        """Its standard input: asks for more when there is none, writes what there is."""
+        """Its standard input: writes what there is, asks for more when that is gone."""
         stdin = self.process.stdin
         if stdin is None or stdin.closed:
             return
-        if not self.pending and self.source is not None and self.why is None:
-            if self.asked is None:
-                self.asked = self.ask(self.source, "read", (PIECE,))
-                return
-            if not self.asked.settled:
-                return
+        if self.asked is not None and self.asked.settled:
             answer, self.asked = self.asked, None
-            data = as_bytes(self.settled(answer))
-            if data is not None and not isinstance(data, bytes):
+            self.pending = as_bytes(self.settled(answer))
+            if self.pending is not None and not isinstance(self.pending, bytes):
                 self.why = self.why or node.Value("read gave neither bytes nor text")
-            if data and self.why is None:
-                self.pending = data
-            else:
+            if not self.pending or self.why is not None:
                 self.source = None
         try:
-            while self.pending:
+            while self.pending and self.why is None:
                 self.pending = memoryview(self.pending)[os.write(stdin.fileno(), self.pending):]
         except BlockingIOError:
             return
         except OSError:  # it does not read any more, which is its own business
             self.source = None
-            self.pending = b""
-        if self.source is None:
-            stdin.close()
+        if self.why is None and self.source is not None:
+            if self.asked is None:
+                self.asked = self.ask(self.source, "read", (PIECE,))
+            return
+        self.pending = b""
+        stdin.close()
 
 
 def run(argv, options=None):

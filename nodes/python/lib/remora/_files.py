@@ -35,6 +35,8 @@ def fresh_beside(path, bits):
             return part, os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, bits)
         except FileExistsError:
             pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
 
 
 class File:
