@@ -25,6 +25,8 @@ local call = require "remora.call"
 local future = require "remora.future"
 local proxy = require "remora.proxy"
 local connection = require "remora.connection"
+local commands = require "remora.commands"
+local files = require "remora.files"
 
 local setup = {
   words = proxy.words,
@@ -50,7 +52,11 @@ local remora = {
   new_on = connection.new_on,
   can_on = connection.can_on,
 
-  start = call.start,
+  run = commands.run,
+  put = files.put,
+  open = files.open,
+
+  start = files.start,
   options = call.options,
   await_future = future.await_future,
   await_all = future.await_all,
@@ -67,7 +73,6 @@ local remora = {
   str = proxy.str,
   getattr = proxy.getattr,
   setattr = proxy.setattr,
-  get = proxy.getattr,
   set = proxy.setattr,
   type = proxy.type,
 
@@ -90,6 +95,14 @@ local remora = {
 function remora.add_module(name, source, language)
   local ok, why = pcall(capi.remora_module_add, language or "lua", name, 0, "<" .. tostring(name) .. ">", source)
   if not ok then errors.invalid("%s", tostring(why)) end
+end
+
+---get(conn, from, to, options) copies a file of the far side to this one; get(proxy, name, default) is getattr.
+---@param what any
+---@return any
+function remora.get(what, ...)
+  if capi.handle_kind(what) == "connection" then return files.get(what, ...) end
+  return proxy.getattr(what, ...)
 end
 
 ---A number for a connection, a proxy or a future, which another language in this process redeems, once. Until then it keeps the thing alive.

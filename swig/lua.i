@@ -38,6 +38,9 @@
 %ignore remora_conn_root;
 %ignore remora_proxy_conn;
 %ignore remora_start_with;
+%ignore remora_run;
+%ignore remora_upload;
+%ignore remora_download;
 %ignore remora_future_state;
 %ignore remora_future_result;
 %ignore remora_cancel;

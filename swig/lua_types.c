@@ -494,6 +494,25 @@ static int capi_on_close(lua_State *L) {
   return work_end(&w, CALL_DONE, 1);
 }
 
+/* transfer(connection, whether to the far side, from, to, options) -> DONE, future | FAILED, error */
+static int capi_transfer(lua_State *L) {
+  lua_handle *conn = lua_handle_check(L, 1, LUA_CONN);
+  int up = lua_toboolean(L, 2);
+  const char *from = luaL_checkstring(L, 3), *to = luaL_checkstring(L, 4);
+  luaL_checktype(L, 5, LUA_TTABLE);
+  lua_settop(L, 5);
+  work w;
+  work_begin(&w, L, conn->strings);
+  lua_bench *b = w.conv.bench;
+  if (lua_to_value(&w.conv, 5) != 0) return work_failed(&w);
+  const remora_value *options = b->own[b->n - 1];
+  b->future = up ? remora_upload(conn->pointer, from, to, options, &b->error)
+                 : remora_download(conn->pointer, from, to, options, &b->error);
+  if (!b->future) return work_failed(&w);
+  (void)push_future(&w);
+  return work_end(&w, CALL_DONE, 1);
+}
+
 /* hello(connection), stats(connection) -> DONE, table | FAILED, error */
 static int push_map_of(lua_State *L, int stats) {
   lua_handle *conn = lua_handle_check(L, 1, LUA_CONN);
@@ -654,6 +673,7 @@ static const luaL_Reg functions[] = {
     {"root", capi_root},
     {"root_of", capi_root_of},
     {"on_close", capi_on_close},
+    {"transfer", capi_transfer},
     {"hello", capi_hello},
     {"stats", capi_stats},
     {"serve_name", capi_serve_name},

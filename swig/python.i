@@ -86,6 +86,13 @@
 %typemap(in, numinputs=0) size_t *length (size_t length) "length = 0; $1 = &length;"
 %typemap(out) const char *remora_event_data "$result = PyBytes_FromStringAndSize($1 ? $1 : \"\", $1 ? (Py_ssize_t)length2 : 0);"
 
+/* Names of files: whatever bytes they have. */
+%typemap(in) const char *local (PyObject *name = NULL), const char *remote (PyObject *name = NULL) {
+  if (!PyUnicode_FSConverter($input, &name)) SWIG_fail;
+  $1 = PyBytes_AS_STRING(name);
+}
+%typemap(freearg) const char *local, const char *remote "Py_XDECREF(name$argnum);"
+
 /* Text or bytes, and their length, are one argument. */
 %typemap(in) (const char *source, size_t length) (Py_ssize_t length) {
   $1 = PyBytes_Check($input) ? PyBytes_AS_STRING($input) : (char *)PyUnicode_AsUTF8AndSize($input, &length);

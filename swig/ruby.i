@@ -93,6 +93,11 @@
 %ignore remora_error_new;
 %ignore remora_error_remote;
 
+/* By way of the root, and below. */
+%ignore remora_run;
+%ignore remora_upload;
+%ignore remora_download;
+
 %include "remora.i"
 
 %inline %{
@@ -103,6 +108,17 @@ static int wait_closed(remora_conn *conn, int64_t ms) { return ruby_wait_closed(
 static int then_here(remora_future *future, void (*fn)(remora_future *future, void *userdata), void *userdata, void (*destroy)(void *userdata),
                      remora_error **err) {
   return remora_then(future, ruby_queue(), fn, userdata, destroy, err);
+}
+/* The options are stolen: what raises here leaves nothing behind. */
+static remora_future *upload(remora_conn *conn, const char *local, const char *remote, remora_value *copying, remora_error **err) {
+  remora_future *future = remora_upload(conn, local, remote, copying, err);
+  (void)remora_value_unref(copying);
+  return future;
+}
+static remora_future *download(remora_conn *conn, const char *remote, const char *local, remora_value *copying, remora_error **err) {
+  remora_future *future = remora_download(conn, remote, local, copying, err);
+  (void)remora_value_unref(copying);
+  return future;
 }
 static void use_queue(remora_options *opts) { remora_options_set_queue(opts, ruby_queue()); }
 %}

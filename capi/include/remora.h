@@ -347,9 +347,10 @@ REMORA_API REMORA_NEW remora_future *remora_run(remora_conn *conn, const remora_
 /* Copies a file of this side to the far one, and back, in constant memory. *new*: a future of the map {bytes}. To cancel it ends the copying and removes what there is of the
  * new file. What fails on this side is a REMORA_E_FILE. A thread of the library reads and writes the file. options: a map, or NULL:
  *
- *   atomic  bool         the new file stands beside the old one until it is complete and on disk, then replaces it (true)
+ *   atomic  bool         the new file stands beside the old one until it is complete, then replaces it (true)
  *   mode    bool or int  whether it gets the permissions of what it was copied from (true); or which (0644)
- *   times   bool         whether it gets its times (true) */
+ *   times   bool         whether it gets its times (true)
+ *   sync    bool         whether it has to be on disk before it counts as copied (false) */
 REMORA_API REMORA_NEW remora_future *remora_upload(remora_conn *conn, const char *local, const char *remote,
                                                    const remora_value *options, remora_error **err);
 REMORA_API REMORA_NEW remora_future *remora_download(remora_conn *conn, const char *remote, const char *local,

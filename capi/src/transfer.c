@@ -23,7 +23,7 @@ typedef struct transfer {
   remora_future *line[TRANSFER_WINDOW];
   unsigned first, count; /* of what is on the way */
   uint64_t chain;
-  bool up, atomic, times, keep_mode;
+  bool up, atomic, times, sync, keep_mode;
   int64_t mode; /* -1: as keep_mode says */
   int64_t bytes;
   int fd;
@@ -37,12 +37,13 @@ static int transfer_option(transfer *t, const char *name, const remora_value *v,
   remora_kind kind = remora_value_kind(v);
   if (name && strcmp(name, "atomic") == 0 && kind == REMORA_BOOL) return t->atomic = remora_as_bool(v), 0;
   if (name && strcmp(name, "times") == 0 && kind == REMORA_BOOL) return t->times = remora_as_bool(v), 0;
+  if (name && strcmp(name, "sync") == 0 && kind == REMORA_BOOL) return t->sync = remora_as_bool(v), 0;
   if (name && strcmp(name, "mode") == 0 && kind == REMORA_BOOL) return t->keep_mode = remora_as_bool(v), 0;
   if (name && strcmp(name, "mode") == 0 && kind == REMORA_INT && remora_as_int(v) >= 0 && remora_as_int(v) <= 07777)
     return t->mode = remora_as_int(v), 0;
   return error_set(err, REMORA_E_INVALID,
-                   "the options of a copied file are atomic (bool), mode (bool, or the permission bits) and times "
-                   "(bool), not %s like this",
+                   "the options of a copied file are atomic, times, sync (bool) and mode (bool, or the permission "
+                   "bits), not %s like this",
                    name ? name : "one");
 }
 
@@ -190,7 +191,7 @@ static int transfer_up(transfer *t, remora_error **err) {
   t->fd = open(t->local, O_RDONLY | O_CLOEXEC);
   if (t->fd < 0 || fstat(t->fd, &s) != 0) return error_file(err, errno, "read", t->local);
   if (S_ISDIR(s.st_mode)) return error_file(err, EISDIR, "read", t->local);
-  remora_value *options = remora_pack(NULL, "={s:b}", "atomic", t->atomic);
+  remora_value *options = remora_pack(NULL, "={s:b s:b}", "atomic", t->atomic, "sync", t->sync);
   if (t->mode >= 0 || t->keep_mode)
     (void)remora_set(options, "mode", remora_int(t->mode >= 0 ? t->mode : (int64_t)(s.st_mode & 0777)));
   if (t->times) (void)remora_set(options, "times", transfer_times(&s));
@@ -274,7 +275,7 @@ static int transfer_finish(transfer *t, const remora_value *about, remora_error 
                                 transfer_time(remora_as_float(remora_get(about, "mtime")))};
     if (futimens(t->fd, times) != 0 && t->part) return error_file(err, errno, "set the times of", t->local);
   }
-  if (t->part && fsync(t->fd) != 0) return error_file(err, errno, "write", t->local);
+  if (t->sync && fsync(t->fd) != 0) return error_file(err, errno, "write", t->local);
   int rc = close(t->fd);
   t->fd = -1;
   if (rc != 0) return error_file(err, errno, "write", t->local);

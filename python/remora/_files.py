@@ -21,16 +21,16 @@ PIECE = 256 * 1024
 WINDOW = 8  # pieces on the way, at most
 
 
-def _copying(atomic: bool, mode: Union[bool, int], times: bool) -> Dict[str, Any]:
-    return {"atomic": bool(atomic), "mode": mode, "times": bool(times)}
+def _copying(atomic: bool = True, mode: Union[bool, int] = True, times: bool = True, sync: bool = False) -> Dict[str, Any]:
+    return {"atomic": bool(atomic), "mode": mode, "times": bool(times), "sync": bool(sync)}
 
 
-def _begin_put(where: Where, local: Path, remote: Path, *, atomic: bool = True, mode: Union[bool, int] = True, times: bool = True) -> Any:
-    return _capi.remora_upload(connection(where)._handle, os.fsdecode(local), os.fsdecode(remote), _copying(atomic, mode, times))
+def _begin_put(where: Where, local: Path, remote: Path, **options: Any) -> Any:
+    return _capi.remora_upload(connection(where)._handle, os.fspath(local), os.fspath(remote), _copying(**options))
 
 
-def _begin_get(where: Where, remote: Path, local: Path, *, atomic: bool = True, mode: Union[bool, int] = True, times: bool = True) -> Any:
-    return _capi.remora_download(connection(where)._handle, os.fsdecode(remote), os.fsdecode(local), _copying(atomic, mode, times))
+def _begin_get(where: Where, remote: Path, local: Path, **options: Any) -> Any:
+    return _capi.remora_download(connection(where)._handle, os.fspath(remote), os.fspath(local), _copying(**options))
 
 
 def _bytes(found: Any) -> int:
@@ -48,9 +48,10 @@ def _finish(future: Any) -> int:
 def put(where: Where, local: Path, remote: Path, **options: Any) -> int:
     """Copies a file of this side to the far side; gives the number of bytes. Any size in constant memory.
 
-    atomic  the new file stands beside the old one until it is complete and on disk, then replaces it; an error leaves the old one (True)
+    atomic  the new file stands beside the old one until it is complete, then replaces it; an error leaves the old one as it was (True)
     mode    whether it gets the permissions of what it was copied from (True), or which (0o644)
     times   whether it gets its times (True)
+    sync    whether it has to be on disk before this returns (False)
 
     What fails here is a FileError, what fails there the far side's error (FileNotFoundError, ...). start(conn).put(...) gives a future."""
     return _finish(_begin_put(where, local, remote, **options))
@@ -67,12 +68,6 @@ def start_put(where: Where, local: Path, remote: Path, **options: Any) -> Future
 
 def start_get(where: Where, remote: Path, local: Path, **options: Any) -> Future:
     return _begin_get(where, remote, local, **options).then(_bytes)
-
-
-# One list of options: errors about them, help() and inspect.signature() speak of these.
-for _public, _own in (put, _begin_put), (get, _begin_get):
-    _own.__name__ = _own.__qualname__ = _public.__name__
-    setattr(_public, "__wrapped__", _own)
 
 
 # -------------------------------------------------------------------------------------------------------------- streams
@@ -283,12 +278,14 @@ def open(
     *,
     atomic: bool = False,
     permissions: Optional[int] = None,
+    sync: bool = False,
 ) -> Any:
     """Opens a far file: open(conn, "/etc/hosts") is used like open("/etc/hosts").
 
     mode         r, w, a, x or r+, with b for bytes; else it is text (encoding: UTF-8 unless given)
     atomic       for w: what is written replaces the file when it is closed; an error in a `with` block leaves the old one (False)
     permissions  that the file gets (0o600), whatever the umask over there
+    sync         whether close() waits until it is on disk (False)
 
     Data is read ahead and written behind, so that going through lines is no round trip each; an error in writing is raised by a later
     write, by flush or by close. What has been flushed has been written over there."""
@@ -299,10 +296,10 @@ def open(
     if binary and not (encoding is errors is newline is None):
         raise InvalidArgument("a binary file has no encoding")
     name = os.fsdecode(path)
-    options: Dict[str, Any] = {"atomic": True} if atomic else {}
+    options: Dict[str, Any] = {"atomic": bool(atomic), "sync": bool(sync)}
     if permissions is not None:
         options["mode"] = permissions
-    proxy = connection(where)._root().open(name, plain, options)
+    proxy = connection(where)._root().open(name if name.isprintable() else os.fsencode(path), plain, options)
     raw = _Raw(proxy, name, plain, atomic)
     buffered = _MODES[plain](raw, PIECE)  # type: ignore[arg-type]
     return buffered if binary else TextFile(buffered, encoding or "utf-8", errors, newline)

@@ -20,8 +20,9 @@ module Remora
       serve(root_of(where), name).can(name)
     end
 
-    # start(proxy).method(...), start(function).call(...): sends the call and gives a Future at once.
+    # start(proxy).method(...), start(function).call(...): sends the call and gives a Future at once; so do start(conn).run(...), put(...) and get(...).
     def start(target)
+      return Starting.new(target) if Connection === target
       Capi.bind(target, true, -1, false)
     end
 

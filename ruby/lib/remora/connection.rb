@@ -65,6 +65,26 @@ module Remora
       root.can("remora.connect").call(Connecting.plain_spec(spec), **options)
     end
 
+    # Remora.run(self, argv, ...)
+    def run(argv, **options, &block)
+      Remora.run(self, argv, **options, &block)
+    end
+
+    # Remora.put(self, local, remote, ...)
+    def put(local, remote, **options)
+      Remora.put(self, local, remote, **options)
+    end
+
+    # Remora.get(self, remote, local, ...)
+    def get(remote, local, **options)
+      Remora.get(self, remote, local, **options)
+    end
+
+    # Remora.open(self, path, mode, ...)
+    def open(path, mode = "r", **options, &block)
+      Remora.open(self, path, mode, **options, &block)
+    end
+
     def inspect
       "#<Remora::Connection to #{name} (pid #{pid})#{", closed" unless valid?}>"
     end

@@ -13,7 +13,8 @@ require "etc"
 #          ├─ Cancelled, ProtocolError, Overloaded, ForkedError, OutOfMemory, Interrupted, Denied
 #          ├─ ValueNotSendable    (also TypeError)
 #          ├─ InvalidArgument     (also ArgumentError)
-#          └─ NotFound
+#          ├─ NotFound, FileError (a file of this side)
+#          └─ CommandFailed       run(..., check: true): #result
 #
 # Ruby's classes have one parent. What is "also" something is an instance of a class below that, and its own class here says so in ===, which is
 # what `rescue` asks, and in is_a?.

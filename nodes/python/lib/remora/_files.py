@@ -49,6 +49,7 @@ class File:
         self.path = path
         self.bits = options.get("mode")
         self.times = options.get("times")
+        self.sync = options.get("sync")
         atomic = options.get("atomic")
         self.pid = os.getpid()
         self.old = None
@@ -131,7 +132,7 @@ class File:
                 self.finish()
             if times is not None:
                 os.utime(self.fd, tuple(times))
-            if self.part is not None:
+            if self.sync:
                 os.fsync(self.fd)
             fd, self.fd = self.fd, None
             os.close(fd)
