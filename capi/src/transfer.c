@@ -28,7 +28,8 @@ typedef struct transfer {
   int64_t bytes;
   int fd;
   char *local, *remote;
-  char *target, *part; /* what the local file is called in the end; while it is being written, NULL when that is the same */
+  char *target,
+      *part; /* what the local file is called in the end; while it is being written, NULL when that is the same */
 } transfer;
 
 /* ------------------------------------------------------------------------------------------------------------ options */

@@ -288,7 +288,7 @@ function files.open(conn, path, mode, options)
   if not MODES[mode] then errors.invalid("the mode of a far file is r, w, a, x or r+, not %s", mode) end
   local given = marks.map { atomic = options.atomic and true or false, sync = options.sync and true or false, mode = options.permissions }
   local root = call.result(capi.root(commands.connection(conn)))
-  local proxy = root:open(path_of(path, "open"), mode, given)
+  local proxy = root:open(path_of(path, "open"), marks.text(mode), given)
   local self = setmetatable({ proxy = proxy, start = call.start(proxy), path = path, mode = mode, atomic = given.atomic, out = {}, out_size = 0, behind = {}, at = 0 }, FILE)
   forget_ahead(self)
   if mode == "a" then self.at = proxy:seek(0, 2) end

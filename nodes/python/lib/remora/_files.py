@@ -1,4 +1,5 @@
 """Files for the near side: the root's methods `open` and `stat`."""
+import atexit
 import errno
 import os
 import stat as modes
@@ -7,6 +8,18 @@ import _remora_node as node
 
 FLAGS = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "a": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
          "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL, "r+": os.O_RDWR}
+
+
+OWNER = os.getpid()  # not a fork by user code
+parts = set()  # the names of what is to replace files
+
+
+@atexit.register
+def tidy():
+    """The end of the process, whoever still holds the files, and also in the middle of a write."""
+    if os.getpid() == OWNER:
+        while parts:
+            os.unlink(parts.pop())
 
 
 def about(found):
@@ -51,7 +64,6 @@ class File:
         self.times = options.get("times")
         self.sync = options.get("sync")
         atomic = options.get("atomic")
-        self.pid = os.getpid()
         self.old = None
         if atomic and mode == "w":
             self.path = os.path.realpath(path)
@@ -63,6 +75,7 @@ class File:
             if atomic:
                 usual = self.bits is None and self.old is None
                 self.part, self.fd = fresh_beside(self.path, 0o666 if usual else 0o600)
+                parts.add(self.part)
         if self.fd is None:
             self.fd = os.open(path, FLAGS[mode], 0o666)
         try:
@@ -138,6 +151,7 @@ class File:
             os.close(fd)
             if self.part is not None:
                 os.rename(self.part, self.path)
+                parts.discard(self.part)
                 self.part = None
         finally:
             self.discard()
@@ -164,11 +178,12 @@ class File:
                 os.close(fd)
         finally:
             part, self.part = self.part, None
-            if part is not None:
+            if part in parts:
+                parts.discard(part)
                 os.unlink(part)
 
     def __del__(self):
-        if self.fd is not None and os.getpid() == self.pid:  # not in a fork of user code
+        if self.fd is not None and os.getpid() == OWNER:
             try:
                 self.discard()
             except OSError:
