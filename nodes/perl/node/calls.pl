@@ -16,7 +16,7 @@ sub run {
     Remora::Timeout->throw('no time was left to start the call') if $due && clock() > $due;
     Remora::NotFound->throw("no object $id") if !$target;
     push @$args, %{pop @$args} if $flags & KW;
-    if (ord $name == 58 || !$id) { @result = $id ? operation($name, $target, $id, $args) : root_call($name, $args) }
+    if (ord $name == 58 || !$id) { @result = $id ? operation($name, $target, $id, $args) : root_call($name, $args, $_[0]) }
     else {
       utf8::decode($name);
       # From here on signals tell of the wire; what came before them is looked for.
@@ -50,7 +50,8 @@ sub run {
 }
 
 sub root_call {
-  my ($method, $args) = @_;
+  my ($method, $args, $item) = @_;
+  return perform($method, $args, $item) if $method =~ /\A(?:run|open|stat)\z/;
   my ($name, @args) = @$args;
   Remora::NotFound->throw("the root has no method $method") if $method ne 'new' && $method ne 'can';
   bad('a name that is no text') if !defined $name || ref $name;
@@ -62,6 +63,12 @@ sub root_call {
   my $made = ref $found eq 'CODE' ? $found->(@args) : $$found->new(@args);
   ref $made or Remora::NotFound->throw("$name made no object");
   return bless \$made, 'Remora::Reference';
+}
+
+# Files and commands: lib/Remora/Files.pm.
+sub perform {  # later
+  require Remora::Files;
+  return Remora::Files::perform(@_);
 }
 
 # Methods of what has no class: those that perl gives file handles; a hash's and an array's are operations.

@@ -132,7 +132,7 @@ module Remora
   module Root
     module_function
 
-    def perform(name, args, kwargs, block)
+    def perform(node, name, args, kwargs, block, item)
       case name
       when "new"
         found = Names.find(wanted = args.shift)
@@ -141,6 +141,9 @@ module Remora
       when "can"
         found = Names.find(args[0])
         Module === found || found.respond_to?(:call) ? Lend.new(found) : nil
+      when "run", "open", "stat"
+        Modules.serve("remora/files")
+        Files.perform(node, name, args, item)
       else raise NotFound, "the root has no method #{name.inspect}"
       end
     end

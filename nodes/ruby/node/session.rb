@@ -11,7 +11,7 @@ module Remora
     Row = Struct.new(:id, :it, :type, :count)
     Types = Struct.new(:kind, :words)
 
-    attr_reader :peer, :told
+    attr_reader :peer, :told, :most, :commands
 
     # What a frame of each kind may have: flags, payload, and fields that need not be 0: mlen, call, aux, object, chain.
     RULES = [
@@ -240,6 +240,7 @@ module Remora
         fail_call(call, Cancelled.new("cancelled before it started")) if item[1] & ONEWAY == 0
         return
       end
+      return @commands[call].stop(Cancelled.new("cancelled")) if @commands[call]
       @cancelled.clear if @cancelled.size > 1000  # mostly calls that had been answered when this came
       @cancelled[call] = true
     end
