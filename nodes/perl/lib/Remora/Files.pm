@@ -115,7 +115,7 @@ sub run {
     $end = $Remora::Node::due if $Remora::Node::due && (!defined $end || $Remora::Node::due < $end);
     my $late = "the command $argv[0] has not ended within " . (defined $timeout ? "$timeout ms" : 'the time of its call');
     my %self = (call => $item->[0], chain => $item->[3], name => $argv[0], output => $options->{output}, end => $end, late => $late,
-        sent => [], size => 0, kept => ['', '', ''], writing => '');
+        size => 0, kept => ['', '', ''], writing => '');
     my $input = $options->{input};
     if (Remora::Node::is_proxy($input)) { $self{source} = $input }
     elsif (defined $input) {
@@ -193,16 +193,15 @@ sub converse {
     my ($streams, $pause) = ($self->{streams}, 0.002);
     while (1) {
         Remora::Cancelled->throw('cancelled') if $Remora::Node::cancelled{$self->{call}};
-        look_at_answers($self);
+        Remora::Node::result(delete $self->{sent}) if $self->{sent} && $self->{sent}{settled};
         feed($self) if $self->{in};
         if (!%$streams) {
-            ended($self) and last if !@{$self->{sent}};
-            ended($self);
+            ended($self) and !$self->{sent} and last;
         }
         my $now = Remora::Node::clock();
         Remora::Timeout->throw($self->{late}) if defined $self->{end} && $now >= $self->{end};
         my ($read, $write) = ($Remora::Node::bits, '');
-        vec($read, fileno $_, 1) = 1 for @{$self->{sent}} < 8 ? values %$streams : ();
+        vec($read, fileno $_, 1) = 1 for $self->{sent} ? () : values %$streams;
         vec($write, fileno $self->{in}, 1) = 1 if $self->{in} && $self->{writing} ne '';
         my $left = Remora::Node::beat_in();
         $left = $self->{end} - $now if defined $self->{end} && (!defined $left || $self->{end} - $now < $left);
@@ -217,7 +216,7 @@ sub converse {
         serve($self) if vec $read, fileno $Remora::Node::R, 1;
         Remora::Node::end() if $Remora::Node::guardian && vec $read, fileno $Remora::Node::guardian, 1;
         Remora::Node::collect();
-        for my $n (1, 2) { take($self, $n) if $streams->{$n} && vec $read, fileno $streams->{$n}, 1 }
+        for my $n (1, 2) { take($self, $n) if $streams->{$n} && !$self->{sent} && vec $read, fileno $streams->{$n}, 1 }
         pour($self) if $self->{in} && vec $write, fileno $self->{in}, 1;
     }
     my ($status, $output) = @$self{qw(status output)};
@@ -252,24 +251,19 @@ sub ended {
 
 sub take {
     my ($self, $n) = @_;
-    my $got = sysread $self->{streams}{$n}, my $data, 65536;
+    my $got = sysread $self->{streams}{$n}, my $data, 262144;
     return if !defined $got && ($! == 4 || $! == 11);
     if (!$got) {
         close delete $self->{streams}{$n};
         return;
     }
     if (defined $self->{output}) {
-        push @{$self->{sent}}, Remora::Node::start_call(${$self->{output}}, '', [$n, bless \$data, 'Remora::Bytes']);
+        $self->{sent} = Remora::Node::start_call(${$self->{output}}, '', [$n, bless \$data, 'Remora::Bytes']);
         return;
     }
     $self->{kept}[$n] .= $data;
     my $most = $Remora::Node::most - 1024;
     Remora::Limit->throw("the command wrote more than $most bytes: take its output with on_output") if ($self->{size} += $got) > $most;
-}
-
-sub look_at_answers {
-    my ($self) = @_;
-    Remora::Node::result(shift @{$self->{sent}}) while @{$self->{sent}} && $self->{sent}[0]{settled};
 }
 
 # More input, as soon as what was there is written.
@@ -309,7 +303,7 @@ sub finish {
     my ($self, $error) = @_;
     if ($error) {
         kill TERM => -$self->{pid};
-        Remora::Node::cancel_out($_) for grep { !$_->{settled} } @{$self->{sent}}, $self->{asked} || ();
+        Remora::Node::cancel_out($_) for grep { $_ && !$_->{settled} } @$self{qw(sent asked)};
         my $end = Remora::Node::clock() + 2;
         my $streams = $self->{streams};
         while (%$streams || !eval { ended($self) }) {
@@ -353,7 +347,8 @@ sub open {
     my $flags = ref $how || Remora::Node::made_as($how) ? undef : $Remora::Files::mode{$how};
     defined $flags or Remora::Value->throw("no mode $how: there are r, w, a, x and r+");
     $options = Remora::Files::options($options);
-    my $self = bless {path => $path, mode => $options->{mode}, times => $options->{times}, pid => $$}, $class;
+    my $self = bless {path => $path, mode => $options->{mode}, times => $options->{times},
+        sync => Remora::Files::true($options->{sync}), pid => $$}, $class;
     if (Remora::Files::true($options->{atomic}) && $how eq 'w' && (!-e $path || -f _)) { $self->open_beside($flags) }
     else {
         sysopen $self->{handle}, $path, $flags or do { delete $self->{handle}; Remora::Files::fail($path) };
@@ -473,6 +468,10 @@ sub finish {
         my $set = defined &Time::HiRes::utime ? \&Time::HiRes::utime : sub { CORE::utime($_[0], $_[1], $_[2]) };
         $set->(@$times[0, 1], $handle) or Remora::Files::fail($self->{path});
     }
+    if ($self->{sync}) {
+        require IO::Handle;
+        IO::Handle::sync($handle) or Remora::Files::fail($self->{path});
+    }
     CORE::close($handle) or Remora::Files::fail($self->{path});
 }
 
@@ -483,8 +482,6 @@ sub replace {
     chown @before[4, 5], $handle if @before;
     my $mode = defined $self->{mode} ? $self->{mode} : @before ? $before[2] & 07777 : 0666 & ~umask;
     chmod $mode, $handle or Remora::Files::fail($path);
-    require IO::Handle;
-    IO::Handle::sync($handle) or Remora::Files::fail($path);
     $self->finish;
     rename $self->{temporary}, $path or Remora::Files::fail($path);
     delete $self->{temporary};

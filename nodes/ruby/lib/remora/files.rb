@@ -70,7 +70,7 @@ module Remora
       def initialize(most, path, flags, options)
         @most = most
         @path = path
-        @mode, @times = options.values_at("mode", "times")
+        @mode, @times, @sync = options.values_at("mode", "times", "sync")
         if options["atomic"] && flags & ::File::TRUNC != 0 && (!::File.exist?(path) || ::File.file?(path))
           open_beside(flags)
         else
@@ -177,7 +177,6 @@ module Remora
           nil
         end
         @io.chmod(@mode || (before ? before.mode & 0o7777 : 0o666 & ~::File.umask))
-        @io.fsync
         finish(@temporary)
         begin
           ::File.rename(@temporary, @path)
@@ -188,6 +187,7 @@ module Remora
       end
 
       def finish(path)
+        @io.fsync if @sync
         @io.close
         ::File.utime(*@times.map { |time| Time.at(time) }, path) if @times
       end
@@ -196,8 +196,7 @@ module Remora
     # A command that runs, with a thread of its own; calls go on meanwhile.
     class Command
       GRACE = 2.0  # seconds from SIGTERM to SIGKILL
-      PIECE = 65536
-      WINDOW = 8  # pieces of output that the near side has not taken yet
+      PIECE = 262144
 
       # Ends the command; carries the error that is the answer.
       class Stop < Exception
@@ -226,8 +225,6 @@ module Remora
         @env = environment(options["env"] || {})
         @due = [item[4], @timeout && Remora.clock + @timeout / 1000.0].compact.min
         @lock = Mutex.new
-        @sent = SizedQueue.new(WINDOW - 2)  # one more is being waited for, one more waits for room
-        @under_way = []
         @threads = []
       end
 
@@ -353,7 +350,6 @@ module Remora
       def converse
         beside { feed } if @in
         beside { run_out } if @due
-        taker = beside { take_answers } if @output
         @waiter = Thread.new { reap }
         kept = @output ? nil : { 1 => [], 2 => [] }
         size = 0
@@ -363,34 +359,21 @@ module Remora
             data = io.read_nonblock(PIECE, exception: false)
             next if data == :wait_readable
             next open.delete(io) if data.nil?
-            next send(@streams[io], data) if @output
+            next hand_out(@streams[io], data) if @output
             kept[@streams[io]] << data
             size += data.bytesize
             most = @node.most - 1024
             raise Limit, "the command wrote more than #{most} bytes: take its output with on_output" if size > most
           end
         end
-        @sent.push(nil)
-        pausing { taker.join } if taker
         pausing { @waiter.join }
         { "pid" => @pid, "status" => @status.exitstatus, "signal" => @status.termsig,
           "stdout" => kept && kept[1].join.b, "stderr" => kept && kept[2].join.b }
       end
 
-      # To the near side's function, which may be some pieces behind.
-      def send(number, data)
-        @under_way << (future = @node.begin_call(@output.__remora_id, "", [number, data]))
-        pausing { @sent.push(future) }
-      end
-
-      # Waits for the answers. An error is one of the whole command.
-      def take_answers
-        while (future = @sent.pop)
-          future.value!
-          @under_way.shift
-        end
-      rescue StandardError => error
-        stop(error)
+      def hand_out(number, data)
+        @node.ask(@output.__remora_id, "", [number, data])
+        data.clear  # else the collector lets tens of megabytes come together
       end
 
       # A command need not read what it is given.
@@ -399,7 +382,7 @@ module Remora
         if String === @input
           @in.write(@input)
         else
-          until (data = @node.ask(@input.__remora_id, "read", [PIECE])).nil? || data.empty?
+          until (data = @node.ask(@input.__remora_id, "read", [65536])).nil? || data.empty?
             raise Value, "the input gave a #{data.class}, and not bytes" unless String === data
             @in.write(data)
           end
@@ -442,7 +425,6 @@ module Remora
 
       def clean_up
         @threads.each(&:kill).each(&:join)
-        @under_way.each { |future| @node.give_up(future) unless future.settled }
         descriptors.each(&:close)
       end
     end
