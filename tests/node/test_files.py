@@ -13,11 +13,13 @@ import pytest
 from every_node import gone, nears
 from near import CANCEL, Lent, RemoteError, frame
 import test_c
+import test_lua
 import test_perl
 import test_ruby
 
 SYSTEM = "/usr/bin/python3"  # a program that is there: what is run writes and reads with it
 NODES = {"c": dict(node="c", argv=[test_c.NODE])}
+NODES.update((os.path.basename(path), dict(node="lua", argv=[path, "-e"])) for path in test_lua.FOUND)
 NODES.update(("perl-" + name, dict(node="perl", argv=argv + ["-e"])) for argv, name in test_perl.FOUND)
 NODES.update(("ruby-" + name, dict(node="ruby", argv=[path, "--disable=gems", "-e"])) for path, name in test_ruby.FOUND)
 if os.path.exists(os.path.join(os.path.dirname(__file__), "..", "..", "nodes", "python", "lib", "remora", "_files.py")):
@@ -257,7 +259,7 @@ def test_a_slow_reader_of_much_output(near):
     pid = near.hello["pid"]
     before, most = memory(pid), [0]
     total = [0]
-    size = 200 << 20
+    size = (24 if near.language == "lua" else 200) << 20
 
     def output(number, data):
         total[0] += len(data)
