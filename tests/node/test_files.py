@@ -581,3 +581,39 @@ def test_others_are_not_disturbed_by_a_failing_replace(near, tmp_path):
     (tmp_path / "f" / "full").write_bytes(b"")
     fails(f.close)
     assert os.listdir(str(tmp_path)) == ["f"]
+
+
+# ---- files that far code has opened itself
+
+HANDLES = {"ruby": ("File.open", "r+b", lambda f, at: f.seek(at, 0), 0), "perl": ("IO::File->new", "r+", lambda f, at: f.seek(at, 0), True),
+           "lua": ("io.open", "r+b", lambda f, at: f.seek("set", at), 0)}
+
+
+def test_the_far_languages_own_files(near, tmp_path):
+    if near.language not in HANDLES:
+        pytest.skip("C has none" if near.language == "c" else "shown elsewhere")
+    path = tmp_path / "f"
+    path.write_bytes(b"one\ntwo\n\xff\x01\nlast")
+    name, mode, seek, sought = HANDLES[near.language]
+    f = near.can(name)(str(path), mode)
+    assert "iter" in near.far_types[f.type][1]
+    if near.language == "perl":
+        assert f.binmode()
+    assert as_bytes(f.read(3)) == b"one"
+    assert seek(f, 0) == sought
+    end = b"" if near.language == "lua" else b"\n"
+    lines = f.op("iter").op("next", 10)
+    assert lines[0] is True and [as_bytes(line) for line in lines[1]] == [b"one" + end, b"two" + end, b"\xff\1" + end, b"last"]
+    assert seek(f, 4) in (sought, 4)
+    f.write(b"\xfe\0\xfd")
+    f.flush()
+    assert contents(path) == b"one\n\xfe\0\xfd\n\xff\1\nlast"
+    seek(f, 4)
+    assert f.read(2) == b"\xfe\0"
+    assert type(f.op("str")) is str
+    f.close()
+    fails(f.read, 1) if near.language != "perl" else None
+
+
+def as_bytes(it):
+    return it if type(it) is bytes else it.encode()

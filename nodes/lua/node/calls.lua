@@ -209,6 +209,9 @@ local function invoke(item)
   local kind = type(target)
   local f
   if kind == "table" or kind == "userdata" or kind == "cdata" then f = target[name] end
+  if kind == "userdata" and io.type(target) then -- a file takes strings
+    for i = 1, n do args[i] = held(args[i]) or args[i] end
+  end
   if f == nil then err("NotFound", "a " .. (type_of(target):match("^[^\n]*")) .. " has no method " .. name) end
   return f(target, unpack(args, 1, n))
 end

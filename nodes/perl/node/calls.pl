@@ -22,7 +22,8 @@ sub run {
       # From here on signals tell of the wire; what came before them is looked for.
       local $busy = 0;
       watch(1);
-      @result = $name eq '' ? $target->(@$args) : blessed($target) ? $target->$name(@$args) : plain_method($target, $name, $args);
+      @result = $name eq '' ? $target->(@$args) : $name eq 'read' && is_handle($target, $args) ? read_handle($target, @$args)
+        : blessed($target) ? $target->$name(@$args) : plain_method($target, $name, $args);
     }
     1;
   };
@@ -63,6 +64,22 @@ sub root_call {
   my $made = ref $found eq 'CODE' ? $found->(@args) : $$found->new(@args);
   ref $made or Remora::NotFound->throw("$name made no object");
   return bless \$made, 'Remora::Reference';
+}
+
+# Perl's own `read` fills a variable of its caller, who is far away: with a number, or nothing, it gives the bytes.
+sub is_handle {  # later
+  my ($target, $args) = @_;
+  my $class = blessed($target);
+  return @$args < 2 && reftype($target) =~ /\A(?:GLOB|IO)\z/ && (!$class || $target->isa('IO::Handle'));
+}
+
+sub read_handle {  # later
+  my ($handle, $n) = @_;
+  my $data = '';
+  if (defined $n) { defined read $handle, $data, $n or die "cannot read: $!\n" }
+  else { local $/; $data = <$handle> }
+  $data = '' if !defined $data;
+  return utf8::is_utf8($data) ? $data : bless \$data, 'Remora::Bytes';
 }
 
 # Files and commands: lib/Remora/Files.pm.

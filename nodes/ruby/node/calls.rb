@@ -77,8 +77,8 @@ module Remora
       when ":le" then it <= args[0]
       when ":gt" then it > args[0]
       when ":ge" then it >= args[0]
-      when ":str" then it.to_s
-      when ":repr" then it.inspect
+      when ":str" then Errors.text(it.to_s)
+      when ":repr" then Errors.text(it.inspect)
       else raise NotFound, "no operation #{name.inspect} in Ruby"
       end
     end
