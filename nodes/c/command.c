@@ -131,7 +131,8 @@ static bool command_options(command *c, const remora_value *args) {
   const remora_value *options = remora_at(args, 1), *v;
   if (!command_words(c, remora_at(args, 0)) || !command_environment(c, remora_get(options, "env"))) return false;
   if (!command_null(v = remora_get(options, "cwd")) && !(c->cwd = files_text(v, "cwd", &c->error))) return false;
-  c->output = remora_as_proxy(remora_get(options, "output"));
+  if (!command_null(v = remora_get(options, "output")) && !(c->output = remora_as_proxy(v)))
+    return c->error = files_fault("remora.Value", "the output is a function of the near side"), false;
   if (!command_null(v = remora_get(options, "input"))) {
     c->fed = true;
     c->source = remora_as_proxy(v);
@@ -139,7 +140,7 @@ static bool command_options(command *c, const remora_value *args) {
     if (!c->source && !c->input)
       return c->error = files_fault("remora.Value", "the input is bytes, or an object with read"), false;
   }
-  c->timeout = command_null(v = remora_get(options, "timeout")) ? -1 : remora_as_int(v);
+  c->timeout = command_null(v = remora_get(options, "timeout")) ? -1 : (int64_t)remora_as_float(v);
   c->due = c->event->due;
   if (c->timeout >= 0 && (!c->due || hub_now_ms() + (uint64_t)c->timeout < c->due))
     c->due = hub_now_ms() + (uint64_t)c->timeout;
@@ -445,20 +446,24 @@ static void command_answer(command *c, pid_t pid) {
   (void)remora_value_unref(map);
 }
 
-static void command_free(command *c) {
+/* Nobody finds it any more, and what it had of the system is given back: that comes before the answer. */
+static void command_leave(command *c) {
   (void)pthread_mutex_lock(&command_lock);
   command **at = &commands;
   while (*at && *at != c) at = &(*at)->next;
   if (*at) *at = c->next;
   (void)pthread_mutex_unlock(&command_lock);
-  (void)remora_future_unref(c->sent);
-  for (size_t i = 0; i < c->added; i++) free(c->env[i]);
-  (void)remora_future_unref(c->asked);
-  (void)remora_value_unref(c->piece);
-  (void)remora_queue_unref(c->queue);
-  (void)remora_error_free(c->error);
+  c->sent = remora_future_unref(c->sent);
+  c->asked = remora_future_unref(c->asked);
+  c->queue = remora_queue_unref(c->queue);
   int *fds[] = {&c->streams[0], &c->streams[1], &c->in, &c->wake, &c->pidfd};
   for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) command_close(fds[i]);
+}
+
+static void command_free(command *c) {
+  for (size_t i = 0; i < c->added; i++) free(c->env[i]);
+  (void)remora_value_unref(c->piece);
+  (void)remora_error_free(c->error);
   for (int i = 0; i < 2; i++) free(c->kept[i]);
   free(c->argv);
   free(c->env);
@@ -480,6 +485,7 @@ static void *command_run(void *arg) {
     if (c->error && (!c->ended || c->streams[0] >= 0 || c->streams[1] >= 0)) (void)kill(-pid, SIGKILL);
     (void)command_ended(c, true);
   }
+  command_leave(c);
   if (args) command_answer(c, pid);
   command_free(c);
   return NULL;
@@ -506,6 +512,7 @@ static bool command_takes(remora_event *e) {
   (void)pthread_attr_destroy(&attr);
   if (rc == 0) return true;
   remora_event_fail(e, remora_error_new(REMORA_E_NOMEM, "no thread for the command"));
+  command_leave(c);
   command_free(c);
   return true;
 }

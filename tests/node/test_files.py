@@ -1,11 +1,9 @@
 """Files and commands of every node: `run`, `open` and `stat` of the root (protocol.md, section 5.2)."""
 import os
 import random
-import resource
 import shutil
 import signal
 import stat
-import sys
 import time
 
 import pytest
@@ -148,7 +146,8 @@ def test_what_cannot_be_run(near, tmp_path):
         assert fails(near.call, 0, "run", argv, {}).type[0] == "remora.Value", argv
     assert "NUL" in str(fails(run, near, "echo", "a\0b"))
     assert "NUL" in str(fails(run, near, "true", env={"REMORA_X": "a\0b"}))
-    assert fails(run, near, "true", env={"A=B": "1"}).type[0] == "remora.Value"
+    for options in {"env": {"A=B": "1"}}, {"env": [1]}, {"env": {"A": 1}}, {"output": "text"}, {"input": 1}, {"cwd": 1}:
+        assert fails(run, near, "true", **options).type[0] == "remora.Value", options
     assert run(near, "true")["status"] == 0
 
 

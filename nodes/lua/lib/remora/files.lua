@@ -434,7 +434,6 @@ local function fill(path, input)
     return write_file(path, held(input) or input)
   end
   local id = node.id_of(input)
-  if not id then err("Value", "the input is bytes, or an object with read") end
   local to, why, number = open(path, "wb")
   if not to then fail(path, why, number) end
   local ok, failure = pcall(function()
@@ -504,7 +503,10 @@ function root.run(argv, options)
   local cwd = given(options.cwd) and octets(options.cwd, "cwd") or nil
   local inner = prelude(cwd, options.env) .. LOOK
   local limit, asked = limit_of(item, options)
-  local output = given(options.output) and (node.id_of(options.output) or err("Value", "the output is a function")) or nil
+  local output = given(options.output) and (node.id_of(options.output) or err("Value", "the output is a function of the near side")) or nil
+  if given(options.input) and type(options.input) ~= "string" and not held(options.input) and not node.id_of(options.input) then
+    err("Value", "the input is bytes, or an object with read")
+  end
   local name, input = os.tmpname(), given(options.input) and os.tmpname() or "" -- files that only we can read
   local dir = name .. ".d"
   local script = {word(dir), word(input), word(limit and format("%d", math.max(1, floor(limit))) or ""), format("%d", node.pid), word(inner)}

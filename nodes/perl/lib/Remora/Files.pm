@@ -116,6 +116,7 @@ sub run {
     my $late = "the command $argv[0] has not ended within " . (defined $timeout ? "$timeout ms" : 'the time of its call');
     my %self = (call => $item->[0], chain => $item->[3], name => $argv[0], output => $options->{output}, end => $end, late => $late,
         size => 0, kept => ['', '', ''], writing => '');
+    !defined $self{output} || Remora::Node::is_proxy($self{output}) or Remora::Value->throw('the output is a function of the near side');
     my $input = $options->{input};
     if (Remora::Node::is_proxy($input)) { $self{source} = $input }
     elsif (defined $input) {

@@ -222,6 +222,9 @@ module Remora
         @node, @item = node, item
         @argv = words(argv)
         @input, @output, @cwd, @timeout = options.values_at("input", "output", "cwd", "timeout")
+        @cwd = Files.path(@cwd) if @cwd
+        raise Value, "the output is a function of the near side" unless @output.nil? || Proxy === @output
+        raise Value, "the input is bytes, or an object with read" unless @input.nil? || Proxy === @input || String === @input
         @env = environment(options["env"] || {})
         @due = [item[4], @timeout && Remora.clock + @timeout / 1000.0].compact.min
         @lock = Mutex.new
