@@ -1,4 +1,4 @@
-/* files.h: files and commands for the near side: `open`, `stat` and `run` of the root (docs/protocol.md, section 5.2). */
+/* files.h: files and commands for the near side: `open`, `stat` and `run` of the root (docs/protocol.md, sections 5.2 to 5.4). */
 #ifndef REMORA_C_FILES_H
 #define REMORA_C_FILES_H
 

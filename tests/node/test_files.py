@@ -1,4 +1,4 @@
-"""Files and commands of every node: `run`, `open` and `stat` of the root (protocol.md, section 5.2)."""
+"""Files and commands of every node: `run`, `open` and `stat` of the root (protocol.md, sections 5.2 to 5.4)."""
 import os
 import random
 import shutil

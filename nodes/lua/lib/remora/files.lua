@@ -1,4 +1,4 @@
--- Files and commands for the near side: `run`, `open` and `stat` of the root (protocol.md, section 5.2). Fetched when one of
+-- Files and commands for the near side: `run`, `open` and `stat` of the root (protocol.md, sections 5.2 to 5.4). Fetched when one of
 -- them is first called. What `io` and `os` do not have (rights, times, new files that nobody else can make, two streams of a
 -- command at a time) is done by the shell and the programs that POSIX has.
 local node = ...

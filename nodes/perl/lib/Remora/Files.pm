@@ -1,4 +1,4 @@
-# Files and commands for the near side: `run`, `open` and `stat` of the root (protocol.md, section 5.2). The node loads this
+# Files and commands for the near side: `run`, `open` and `stat` of the root (protocol.md, sections 5.2 to 5.4). The node loads this
 # when one of them is first called. All of it is node code: signals of the node only leave a note meanwhile.
 package Remora::Files;
 use strict;
