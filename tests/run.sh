@@ -40,6 +40,7 @@ suite_asan() {
   configure asan -DREMORA_SANITIZE=address,undefined $same_languages &&
     UBSAN_OPTIONS=print_stacktrace=1 run_ctest "$BUILD/asan" &&
     REMORA_BUILD=$BUILD/asan ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 pytest tests/node/test_c.py &&
+    REMORA_BUILD=$BUILD/asan ASAN_OPTIONS=quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 pytest tests/node/test_files.py -k '[c]' &&
     # Python itself is not instrumented and does not free everything at its end: leaks are looked for in the C tests.
     LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
       PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \

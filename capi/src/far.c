@@ -68,18 +68,21 @@ void far_collect(remora_conn *c) {
 /* --------------------------------------------------------------------------------------------------------------- the end */
 
 static void *far_last_second(void *arg) {
+  const far_role *f = arg;
   const struct timespec second = {.tv_sec = 1};
   (void)nanosleep(&second, NULL);
-  _exit((int)(intptr_t)arg);
+  f->hooks->over(true);
+  _exit(f->status);
 }
 
 void far_over(remora_conn *c) {
   if (atomic_exchange(&c->far->over, true)) return;
+  c->far->hooks->over(false);
   pthread_t killer;
   pthread_attr_t attr;
   (void)pthread_attr_init(&attr);
   (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  if (pthread_create(&killer, &attr, far_last_second, (void *)(intptr_t)c->far->status) != 0) _exit(c->far->status);
+  if (pthread_create(&killer, &attr, far_last_second, c->far) != 0) _exit(c->far->status);
   (void)pthread_attr_destroy(&attr);
 }
 
@@ -133,7 +136,8 @@ static int far_greet(remora_conn *c) {
   return rc == 0 && c->far->here ? 0 : -1;
 }
 
-remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hello, remora_object *root) {
+remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hello, remora_object *root,
+                       const far_hooks *hooks) {
   hub *h = hub_get();
   remora_conn *c = h ? calloc(1, sizeof *c) : NULL;
   if (!c || !(c->far = calloc(1, sizeof *c->far)) || !(c->options = options_copy(NULL))) return NULL;
@@ -147,6 +151,7 @@ remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hell
   c->carrier.name = strdup("the near side");
   c->modules = modules_new(c->options);
   c->far->root = root;
+  c->far->hooks = hooks;
   c->far->output[0] = output[0];
   c->far->output[1] = output[1];
   session_init(s, most > 0 && most < UINT32_MAX ? (uint32_t)most : (uint32_t)c->options->max_message, c->carrier.name);
@@ -208,14 +213,17 @@ static remora_event *far_take(remora_conn *c) {
   return e;
 }
 
-static void far_run(remora_conn *c, remora_event *e) {
+/* False: the event is answered by somebody else. */
+static bool far_run(remora_conn *c, remora_event *e) {
   uint64_t key = 0, *slot = NULL, start = 0;
+  if (e->kind == REMORA_EVENT_CALL && e->conn == c && e->object == c->far->root && c->far->hooks->take(e)) return false;
   if (e->kind == REMORA_EVENT_CALL && e->conn == c) {
     slot = far_quick(c->far, e, &key);
     start = uv_hrtime();
   }
   remora_event_run(e);
   if (slot) *slot = uv_hrtime() - start < FAR_QUICK_NS ? key : 0;
+  return true;
 }
 
 int far_serve(remora_conn *c) {
@@ -224,8 +232,7 @@ int far_serve(remora_conn *c) {
   while (!atomic_load_explicit(&c->far->over, memory_order_relaxed)) {
     remora_event *e = far_take(c);
     if (e) {
-      far_run(c, e);
-      (void)remora_event_free(e);
+      if (far_run(c, e)) (void)remora_event_free(e);
       continue;
     }
     waiter w = {.queue = q, .serves = true, .gone = c, .looks = c, .fd = -1};

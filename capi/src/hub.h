@@ -241,7 +241,15 @@ remora_event *conn_output_event(remora_conn *c, int stream, const void *data, si
 void conn_watch_reading(remora_conn *c);
 
 /* --- the far role: the connection that a node lives for (far.c) --- */
+/* What a node does besides running objects' methods (nodes/c). */
+typedef struct far_hooks {
+  bool (*take)(remora_event *e); /* a call of the root that is answered later, elsewhere: takes e over */
+  bool (*cancel)(uint32_t call); /* under the lock: is that one of those? */
+  void (*over)(bool last);       /* the connection has ended; last: the process ends now */
+} far_hooks;
+
 typedef struct far_role {
+  const far_hooks *hooks;
   remora_object *root; /* new and can; holds a reference */
   char *here;          /* "web1 pid 4711" */
   int output[2];       /* what user code and its children write to 1 and 2; non-blocking */
@@ -259,7 +267,8 @@ typedef struct far_role {
 } far_role;
 
 /* Makes the process a node: the connection over these descriptors, of which the near side's greeting (*steals*) has been read. Steals root. *new*, or NULL (memory). */
-remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hello, remora_object *root);
+remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hello, remora_object *root,
+                       const far_hooks *hooks);
 /* Runs calls until the connection is over; the exit status. */
 int far_serve(remora_conn *c);
 /* Under the lock: what was printed goes before what is about to be written. */

@@ -143,6 +143,7 @@ static bool receive_cancel_in(const remora_queue *q, const remora_conn *c, uint3
 /* The caller of `call` does not want it any more: what has not started will not; remora_event_args answers it and tells its owner. */
 static void receive_cancel(remora_conn *c, const message *m) {
   if (inner_cancel(c, m->head.call)) return;
+  if (c->far && c->far->hooks->cancel(m->head.call)) return;
   if (c->far && receive_cancel_in(c->far->root->queue, c, m->head.call)) return;
   const remora_queue *last = NULL;
   for (uint32_t i = 1; i < c->session.exports_room; i++) {

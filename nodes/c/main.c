@@ -1,4 +1,5 @@
 /* main.c: remora-node, the far side in C: greets, puts the descriptors in their places, and serves until its connection ends. */
+#include "files.h"
 #include "native.h"
 #include "node.h"
 
@@ -102,8 +103,11 @@ int main(int argc, char **argv) {
   native_is_self();
   static char store; /* an address: the root is one object */
   remora_object *root = remora_export(NULL, &module_root, &store, NULL);
-  remora_conn *near = root ? far_adopt(from, to, output, hello, root) : NULL;
+  remora_conn *near = root ? far_adopt(from, to, output, hello, root, &command_hooks) : NULL;
   if (!near) return 1;
   module_near(near);
-  exit(far_serve(near));
+  files_begin(near->session.max_message);
+  int status = far_serve(near);
+  command_end_all();
+  exit(status);
 }

@@ -1,6 +1,7 @@
 /* module.c: shared objects: where they come from, and what they have by which name. All of it on the main thread. */
 #include "remora_node.h"
 
+#include "files.h"
 #include "node.h"
 
 #include <dlfcn.h>
@@ -234,6 +235,8 @@ static remora_value *root_new(entry *e, const char *name, const char *refusal, c
 
 static remora_value *root_call(void *userdata, const char *method, const remora_value *args, remora_error **err) {
   (void)userdata;
+  remora_value *result = NULL;
+  if (files_answer(method, args, &result, err)) return result;
   bool is_new = strcmp(method, "new") == 0;
   const remora_value *first = remora_at(args, 0);
   const char *name = remora_value_kind(first) == REMORA_TEXT ? remora_as_text(first, NULL) : NULL;

@@ -93,6 +93,7 @@ class Near:
         self.w = self.process.stdin.fileno()
         self.r = self.process.stdout.fileno()
         os.set_blocking(self.r, False)
+        os.set_blocking(self.w, False)
         self.poll = select.poll()
         self.poll.register(self.r, select.POLLIN)
         self.hello = None
@@ -110,8 +111,14 @@ class Near:
     def write(self, data):
         data = memoryview(data)
         while len(data):
-            n = os.write(self.w, data[:1 << 20])
-            data = data[n:]
+            try:
+                data = data[os.write(self.w, data[:1 << 20]):]
+            except BlockingIOError:  # a side never stops reading
+                both = select.poll()
+                both.register(self.w, select.POLLOUT)
+                both.register(self.r, select.POLLIN)
+                if any(fd == self.r and events & select.POLLIN for fd, events in both.poll(self.limit * 1000)):
+                    self.buf += os.read(self.r, 1 << 20)
 
     def read(self, deadline):
         end = time.perf_counter() + self.spin

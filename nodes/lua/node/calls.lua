@@ -8,6 +8,7 @@ local pending = {} -- call -> future
 local chain_now, due_now -- of the call that runs
 local next_call, fresh = 0, nil
 local running, cancelled = {}, {} -- calls
+local root_call -- the last call of the root
 local queue, first, last = {}, 1, 0 -- calls that wait; false where one was taken out
 local greeted, hello, told = false, nil, nil -- main.lua; what HELLO said
 local step, enqueue -- frames.lua
@@ -190,6 +191,7 @@ local function invoke(item)
   if target == root then
     local f = root[name]
     if not f then err("NotFound", "the root has no method " .. name) end
+    root_call = item
     return f(unpack(args, 1, n))
   end
   if name == "" then
@@ -207,6 +209,9 @@ local function invoke(item)
   local kind = type(target)
   local f
   if kind == "table" or kind == "userdata" or kind == "cdata" then f = target[name] end
+  if kind == "userdata" and io.type(target) then -- a file takes strings
+    for i = 1, n do args[i] = held(args[i]) or args[i] end
+  end
   if f == nil then err("NotFound", "a " .. (type_of(target):match("^[^\n]*")) .. " has no method " .. name) end
   return f(target, unpack(args, 1, n))
 end
@@ -227,13 +232,14 @@ local function answer_error(call, e, trace)
   end
 end
 
-local REPLY_REST = rep("\0", 20)
 local reply_head
-if string.pack then
-  local spack = string.pack
-  function reply_head(size, call) return spack("<I4I4I4c20", size, 259, call, REPLY_REST) end -- kind 3, PLAIN
-else
-  function reply_head(size, call) return u32(size) .. "\3\1\0\0" .. u32(call) .. REPLY_REST end
+do
+  local spack, rest = string.pack, rep("\0", 20)
+  if spack then
+    function reply_head(size, call) return spack("<I4I4I4c20", size, 259, call, rest) end -- kind 3, PLAIN
+  else
+    function reply_head(size, call) return u32(size) .. "\3\1\0\0" .. u32(call) .. rest end
+  end
 end
 
 local function answer(call, value)

@@ -1,6 +1,5 @@
 -- Errors: how they cross, and how they come back. An error of the other side is a table with the fields of section 6.
 
-local pid, host, user = identity()
 local here = "pid " .. pid -- this process in the hops of an error
 local error_methods = {}
 local error_meta = {

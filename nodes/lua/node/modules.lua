@@ -118,3 +118,24 @@ function root.can(name)
   if why then err("NotFound", format("%s: %s", name, why)) end
   if callable(found) or type(found) == "table" and callable(found.new) then return marks.ref(found) end
 end
+
+-- Files and commands: lib/remora/files.lua, which puts itself in the place of these.
+for _, name in ipairs {"run", "open", "stat"} do
+  root[name] = function(...)
+    local item = root_call -- fetching may let others in between
+    assert(load(near_source("remora.files").source, "=remora")) {
+      root = root, marks = marks, null = null, held = held, err = err, make_error = make_error, pid = pid, clock = clock,
+      call_near = call_near, cancelled = cancelled, leaving = leaving,
+      most = function() return most end,
+      current = function() return root_call end,
+      id_of = function(it) return records[it] and records[it].id end,
+      oserror = function(message, number, path)
+        local e = make_error("OSError", message)
+        e.type, e.attributes = {"OSError"}, {errno = number, filename = is_text(path) and path or nil}
+        error(e, 0)
+      end,
+    }
+    root_call = item
+    return root[name](...)
+  end
+end

@@ -72,8 +72,11 @@ local ending = false
 local read, more, write, clock
 local exit, errors = os.exit, io.stderr
 
+local leaving = {} -- functions to call before
+
 local function finish(code)
   ending = true
+  for _, f in next, leaving do pcall(f) end
   io.stdout:flush()
   exit(code)
 end
@@ -186,14 +189,15 @@ end
 local COARSE = ffi and 0 or 1 -- how much later than it thinks it may be for `clock`
 
 -- Process id, host and user, without a library for them.
-local function identity()
+local pid, host, user
+do
   local function line(path)
     local file = io.open(path)
     local text = file and file:read("*l")
     if file then file:close() end
     return text
   end
-  local pid, host, user = ffi and ffi.C.getpid(), line("/proc/sys/kernel/hostname"), os.getenv("USER") or os.getenv("LOGNAME")
+  pid, host, user = ffi and ffi.C.getpid(), line("/proc/sys/kernel/hostname"), os.getenv("USER") or os.getenv("LOGNAME")
   pid = pid or tonumber((line("/proc/self/stat") or ""):match("^%d+") or nil)
   if not pid or not host or not user then -- no Linux, or no user's name
     local pipe = io.popen("exec </dev/null; echo $PPID; uname -n; id -un")
@@ -201,5 +205,4 @@ local function identity()
     pid, host, user = pid or tonumber(parent), pipe:read("*l") or host or "?", pipe:read("*l") or user or "?"
     pipe:close()
   end
-  return pid, host, user
 end

@@ -16,13 +16,14 @@ sub run {
     Remora::Timeout->throw('no time was left to start the call') if $due && clock() > $due;
     Remora::NotFound->throw("no object $id") if !$target;
     push @$args, %{pop @$args} if $flags & KW;
-    if (ord $name == 58 || !$id) { @result = $id ? operation($name, $target, $id, $args) : root_call($name, $args) }
+    if (ord $name == 58 || !$id) { @result = $id ? operation($name, $target, $id, $args) : root_call($name, $args, $_[0]) }
     else {
       utf8::decode($name);
       # From here on signals tell of the wire; what came before them is looked for.
       local $busy = 0;
       watch(1);
-      @result = $name eq '' ? $target->(@$args) : blessed($target) ? $target->$name(@$args) : plain_method($target, $name, $args);
+      @result = $name eq '' ? $target->(@$args) : $name eq 'read' && is_handle($target, $args) ? read_handle($target, @$args)
+        : blessed($target) ? $target->$name(@$args) : plain_method($target, $name, $args);
     }
     1;
   };
@@ -50,7 +51,8 @@ sub run {
 }
 
 sub root_call {
-  my ($method, $args) = @_;
+  my ($method, $args, $item) = @_;
+  return perform($method, $args, $item) if $method =~ /\A(?:run|open|stat)\z/;
   my ($name, @args) = @$args;
   Remora::NotFound->throw("the root has no method $method") if $method ne 'new' && $method ne 'can';
   bad('a name that is no text') if !defined $name || ref $name;
@@ -62,6 +64,28 @@ sub root_call {
   my $made = ref $found eq 'CODE' ? $found->(@args) : $$found->new(@args);
   ref $made or Remora::NotFound->throw("$name made no object");
   return bless \$made, 'Remora::Reference';
+}
+
+# Perl's own `read` fills a variable of its caller, who is far away: with a number, or nothing, it gives the bytes.
+sub is_handle {  # later
+  my ($target, $args) = @_;
+  my $class = blessed($target);
+  return @$args < 2 && reftype($target) =~ /\A(?:GLOB|IO)\z/ && (!$class || $target->isa('IO::Handle'));
+}
+
+sub read_handle {  # later
+  my ($handle, $n) = @_;
+  my $data = '';
+  if (defined $n) { defined read $handle, $data, $n or die "cannot read: $!\n" }
+  else { local $/; $data = <$handle> }
+  $data = '' if !defined $data;
+  return utf8::is_utf8($data) ? $data : bless \$data, 'Remora::Bytes';
+}
+
+# Files and commands: lib/Remora/Files.pm.
+sub perform {  # later
+  require Remora::Files;
+  return Remora::Files::perform(@_);
 }
 
 # Methods of what has no class: those that perl gives file handles; a hash's and an array's are operations.

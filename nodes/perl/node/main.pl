@@ -244,6 +244,7 @@ sub end {  # later
   alarm 1;
   $busy = 1;
   $SIG{IO} = $SIG{PROF} = 'IGNORE';
+  Remora::Files::end_all() if defined &Remora::Files::end_all;
   %objects = ();  # files that user code left to us are written out
   CORE::exit($code);
 }
@@ -391,7 +392,7 @@ sub begin {
     my $tick = $heartbeat / 4 < 0.5 ? $heartbeat / 4 : 0.5;
     Time::HiRes::setitimer(2, $tick, $tick);  # ITIMER_PROF
   }
-  unshift @INC, sub { $_[1] eq 'Remora.pm' ? &serve_module : () };
+  unshift @INC, sub { $_[1] =~ m{\ARemora(?:/Files)?\.pm\z} ? &serve_module : () };
   push @INC, \&serve_module;
 }
 

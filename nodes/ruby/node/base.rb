@@ -29,6 +29,7 @@ module Remora
   ASCII = Encoding::US_ASCII
   BINARY = Encoding::BINARY
   ABSENT = Object.new
+  Deferred = Object.new  # the result of a call whose answer another thread sends
   NONE = [].freeze
   MAIN = Thread.main
 

@@ -77,8 +77,8 @@ module Remora
       when ":le" then it <= args[0]
       when ":gt" then it > args[0]
       when ":ge" then it >= args[0]
-      when ":str" then it.to_s
-      when ":repr" then it.inspect
+      when ":str" then Errors.text(it.to_s)
+      when ":repr" then Errors.text(it.inspect)
       else raise NotFound, "no operation #{name.inspect} in Ruby"
       end
     end
@@ -132,7 +132,7 @@ module Remora
   module Root
     module_function
 
-    def perform(name, args, kwargs, block)
+    def perform(node, name, args, kwargs, block, item)
       case name
       when "new"
         found = Names.find(wanted = args.shift)
@@ -141,6 +141,9 @@ module Remora
       when "can"
         found = Names.find(args[0])
         Module === found || found.respond_to?(:call) ? Lend.new(found) : nil
+      when "run", "open", "stat"
+        Modules.serve("remora/files")
+        Files.perform(node, name, args, item)
       else raise NotFound, "the root has no method #{name.inspect}"
       end
     end

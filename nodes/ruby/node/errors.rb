@@ -42,7 +42,7 @@ module Remora
 
     # As Ruby prints it, without the node's own lines.
     def trace_text(info, trace)
-      lines = trace.reject { |line| line.start_with?("<remora>", "-e:1:") }.map { |line| text(line) }
+      lines = trace.reject { |line| line.start_with?("<remora>", "-e:1:", "remora/") }.map { |line| text(line) }
       lines = lines.first(500) + ["..."] if lines.size > 500
       "#{lines.shift || "-"}: #{info["message"]} (#{info["type"][0]})" + lines.map { |line| "\n\tfrom #{line}" }.join
     end

@@ -4,7 +4,7 @@ module Remora
   class Node
     # A child of user code must not keep the wire open, nor use it.
     def close_in_fork
-      [@r, @w, @error, @alarm, @waker, @poke, @doze, @guardian, *@spilled].compact.each { |io| io.close unless io.closed? }
+      [@r, @w, @error, @alarm, @waker, @poke, @doze, @guardian, *@spilled, *@commands.values.flat_map(&:descriptors)].compact.each { |io| io.close unless io.closed? }
       nil
     end
 

@@ -31,6 +31,7 @@ module Remora
       @resting = false  # the main thread sleeps in select
       @waiting = 0  # threads that wait for a reply that others read
       @fast = {}  # object -> methods that have been fast
+      @commands = {}  # call -> a command that runs for it
       @last = 0.0
       @misses = 0  # spins in a row that found nothing
       @mark = -1
@@ -161,7 +162,7 @@ module Remora
         raise Timeout, "no time was left to start the call" if due && Remora.clock > due
         name.force_encoding(UTF8)
         if flags & KW != 0 || id == 0 || ABSENT.equal?(target) || !(Object === target)
-          result = perform(flags, id, name, args, target)
+          result = perform(flags, id, name, args, target, item)
         elsif name.empty?
           result = Method === target || Proc === target ? target.call(*args) : Calls.call(target, args, nil, nil)
         elsif name.getbyte(0) != 58
@@ -184,7 +185,7 @@ module Remora
           text = "\"#{result}\""
         when true then text = "true"
         when false then text = "false"
-        else return send_message(REPLY, 0, call, result)
+        else return Deferred.equal?(result) ? nil : send_message(REPLY, 0, call, result)
         end
         [text.bytesize, REPLY | PLAIN << 8, call, text].pack(REPLY_HEAD, buffer: @out)
       rescue Exception => error
@@ -196,7 +197,7 @@ module Remora
     end
 
     # The less common ways to call.
-    def perform(flags, id, name, args, target)
+    def perform(flags, id, name, args, target, item)
       kwargs = block = nil
       if flags & KW != 0
         kwargs = args.pop
@@ -205,7 +206,7 @@ module Remora
         block = block.to_proc unless block.nil?
         kwargs = kwargs.map { |key, value| [key.to_sym, value] }.to_h
       end
-      return Root.perform(name, args, kwargs, block) if id == 0
+      return Root.perform(self, name, args, kwargs, block, item) if id == 0
       # It was looked up on arrival: a release that came behind the call has taken effect meanwhile.
       raise NotFound, "no object #{id}" if ABSENT.equal?(target)
       return Calls.call(target, args, kwargs, block) if name.empty?
@@ -220,6 +221,28 @@ module Remora
       raise if Fault === second || SystemExit === second
       send_message(ERROR, 0, call, "type" => [Errors.name_of(error.class), "Exception"], "language" => "ruby", "hops" => [@here],
                    "message" => "#{error.class} (and in reporting it: #{Errors.text(second.message)})")
+    end
+
+    # The answer of a call that was left to another thread.
+    def reply_later(item, result)
+      return if item[1] & ONEWAY != 0
+      begin
+        send_message(REPLY, 0, item[0], result)
+      rescue StandardError => error
+        fail_call(item[0], error)
+      end
+      flush
+    end
+
+    def fail_later(item, error)
+      return if item[1] & ONEWAY != 0
+      fail_call(item[0], error)
+      flush
+    end
+
+    # The chain of the calls that this thread makes from now on; nil: of its own.
+    def work_for(chain)
+      chain ? @chains[Thread.current] = chain : @chains.delete(Thread.current)
     end
 
     # A call that the reading thread does not run itself goes to the thread of its chain, else to the main thread.
@@ -483,6 +506,7 @@ module Remora
       unless @ending
         @ending = true
         @code = code
+        @commands.each_value { |command| command.signal(:TERM) }
         Thread.new do
           sleep 1
           exit!(code)
@@ -497,10 +521,15 @@ module Remora
     def leave
       return if forked?
       ObjectSpace.each_object(File) { |file| file.flush rescue nil }
+      50.times { sleep 0.01 unless @commands.empty? }
       exit!(@code || 0)
     end
 
     def exit!(code)
+      unless forked? || !Remora.const_defined?(:Files)
+        @commands.each_value { |command| command.signal(:KILL) }
+        Files::File.remove_all
+      end
       Process.exit!(code)
     end
 

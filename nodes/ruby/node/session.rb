@@ -11,7 +11,7 @@ module Remora
     Row = Struct.new(:id, :it, :type, :count)
     Types = Struct.new(:kind, :words)
 
-    attr_reader :peer, :told
+    attr_reader :peer, :told, :most, :commands
 
     # What a frame of each kind may have: flags, payload, and fields that need not be 0: mlen, call, aux, object, chain.
     RULES = [
@@ -240,6 +240,7 @@ module Remora
         fail_call(call, Cancelled.new("cancelled before it started")) if item[1] & ONEWAY == 0
         return
       end
+      return @commands[call].stop(Cancelled.new("cancelled")) if @commands[call]
       @cancelled.clear if @cancelled.size > 1000  # mostly calls that had been answered when this came
       @cancelled[call] = true
     end
@@ -405,7 +406,7 @@ module Remora
           end
         end
         @write_lock.synchronize { write(piece) }
-        piece = "".b
+        piece.clear  # its memory is free at once, and not when the collector comes
         Thread.pass  # a scheduler's slice is some ms: small calls of others on this core come between the chunks
       end
     end
