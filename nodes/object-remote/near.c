@@ -139,9 +139,11 @@ void near_failed(pending *p, const remora_value *thrown) {
   } else if ((p->want == WANT_CLASS || p->want == WANT_METHOD) && is_absent(p->name, strlen(p->name), thrown)) {
     near_reply(p, remora_null());
   } else if (p->want == WANT_NEW && is_absent(p->name, strlen(p->name), thrown)) {
-    char words[300];
-    (void)snprintf(words, sizeof words, "no class %s: neither the far Perl nor the near side has its module", p->name);
-    near_fail(p, remora_error_new(REMORA_E_NOTFOUND, words));
+    size_t length;
+    const char *why = remora_as_text(thrown, &length);
+    remora_error *err = NULL;
+    (void)error_set(&err, REMORA_E_NOTFOUND, "no class %s: %.*s", p->name, (int)words_end(why, length), why);
+    near_fail(p, err);
   } else if (text) {
     near_fail(p, error_of_text(thrown));
   } else if (thrown && thing_of(thrown) && perl.helped && p->event && p->want != WANT_ABOUT) {

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use utf8;
 use Future;
+use Time::HiRes qw(time);
 use Interop::Part;
 
 our $alive = 0;
@@ -18,10 +19,13 @@ sub pid { $$ }
 sub count { $_[0]{count} }
 sub increment { my ($self, $by) = @_; return $self->{count} += $by // 1 }
 sub myself { $_[0] }
-sub child { my ($self, @given) = @_; return (ref $self)->new(parent => $self, @given) }
+sub child { my ($self, @given) = @_; return (ref $self || $self)->new(@given) }
 sub part { Interop::Part->new }
 sub name { my $self = shift; $self->{name} = shift if @_; return $self->{name} }
 sub given { my ($class, @args) = @_; return [@args] }
+
+sub env { $ENV{$_[1]} }
+sub load { my (undef, $file) = @_; require $file; return 'loaded' }
 
 # Values.
 sub echo { my (undef, @args) = @_; return $args[0] }
@@ -61,6 +65,7 @@ sub fail_here { die 'somewhere' }
 sub fail_object { die Interop::Error->new(code => 7, message => 'broken in two') }
 sub fail_hash { die {reason => 'because'} }
 sub leave { exit 3 }
+sub compute { my (undef, $seconds) = @_; my $end = time + $seconds; 1 while time < $end; return q(computed) }
 
 # Futures.
 sub later { my ($self) = @_; return $self->{later} = Future->new }
