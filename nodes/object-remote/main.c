@@ -263,6 +263,26 @@ static void wake_read(remora_future *f, void *userdata) {
 
 static void wake_write(remora_future *f, void *userdata) { (void)f, (void)userdata; }
 
+static int64_t heartbeat, dead_after;
+
+/* Stopped by a signal for longer than the near side bears: it is as good as gone. */
+static void serve_look(void) {
+  static int64_t looked, stopped_since;
+  int64_t now = (int64_t)hub_now_ms();
+  if (heartbeat <= 0 || now - looked < heartbeat) return;
+  looked = now;
+  uint64_t ticks;
+  char state = carrier_look(perl.pid, &ticks);
+  if (state != 'T' && state != 't')
+    stopped_since = 0;
+  else if (stopped_since == 0)
+    stopped_since = now;
+  else if (dead_after > 0 && now - stopped_since >= dead_after) {
+    (void)kill(perl.pid, SIGKILL);
+    peer_over("the Perl process has been stopped (SIGSTOP) for too long");
+  }
+}
+
 /* Writes what there is. While much is left nothing is taken from the near side: only what Perl says is heard. */
 static void serve_write(void) {
   static bool watched;
@@ -273,6 +293,7 @@ static void serve_write(void) {
     (void)poll(p, 2, 100);
     if (p[1].revents) peer_read(perl_line);
     peer_write();
+    serve_look();
   }
   bool more = perl.out.end > perl.out.begin && perl.to >= 0;
   if (more && !watched) {
@@ -282,19 +303,6 @@ static void serve_write(void) {
     watched = true;
   }
   if (more) wake_again(&writing, UV_WRITABLE, writable);
-}
-
-/* Stopped by a signal for longer than the near side bears: it is as good as gone. */
-static bool serve_look(uint64_t dead_after, uint64_t *stopped_since) {
-  uint64_t ticks;
-  char state = carrier_look(perl.pid, &ticks);
-  if (state != 'T' && state != 't')
-    *stopped_since = 0;
-  else if (*stopped_since == 0)
-    *stopped_since = hub_now_ms();
-  else if (dead_after > 0 && hub_now_ms() - *stopped_since >= dead_after)
-    return true;
-  return false;
 }
 
 static void serve_bye(void) {
@@ -316,14 +324,14 @@ static void serve_bye(void) {
   hub_unlock(near->hub);
 }
 
-static void serve(int64_t heartbeat, uint64_t dead_after) {
+static void serve(void) {
   hub *h = near->hub;
-  uint64_t stopped_since = 0;
   hub_lock(h);
   (void)uv_poll_init(&h->loop, &reading, perl.from);
   hub_unlock(h);
   wake_again(&reading, UV_READABLE, readable);
   while (!atomic_load(&near->far->over) && !perl.ended) {
+    serve_look();
     remora_event *e = remora_next_event(h->default_queue, 0);
     if (e) {
       near_event(e);
@@ -331,11 +339,7 @@ static void serve(int64_t heartbeat, uint64_t dead_after) {
       continue;
     }
     waiter w = {.queue = h->default_queue, .serves = true, .gone = near, .fd = -1};
-    if (loop_wait(h, &w, heartbeat > 0 ? heartbeat : -1) == REMORA_WAIT_TIMEOUT &&
-        serve_look(dead_after, &stopped_since)) {
-      (void)kill(perl.pid, SIGKILL);
-      peer_over("the Perl process has been stopped (SIGSTOP) for too long");
-    }
+    (void)loop_wait(h, &w, heartbeat > 0 ? heartbeat : -1);
   }
   if (perl.ended) serve_bye();
   hub_lock(h);
@@ -359,9 +363,9 @@ int main(int argc, char **argv) {
   (void)signal(SIGPIPE, SIG_IGN);
   (void)signal(SIGINT, SIG_IGN); /* Ctrl-C belongs to the near side, here and in Perl */
   remora_value *hello = hello_read(from, to);
-  int64_t heartbeat = remora_as_int(remora_get(hello, "heartbeat"));
-  int64_t dead_after = remora_as_int(remora_get(hello, "dead_after")),
-          most = remora_as_int(remora_get(hello, "max_message"));
+  heartbeat = remora_as_int(remora_get(hello, "heartbeat"));
+  dead_after = remora_as_int(remora_get(hello, "dead_after"));
+  int64_t most = remora_as_int(remora_get(hello, "max_message"));
   perl.longest = most > 0 ? (uint64_t)most : UINT32_MAX;
   child_start(argv + 1);
   start_wait(from, &is_here);
@@ -385,7 +389,7 @@ int main(int argc, char **argv) {
   near = root ? far_adopt(from, to, output, hello, root, &who) : NULL;
   if (near) perl.near_root = remora_conn_root(near, NULL);
   if (!perl.near_root) return 1;
-  serve(heartbeat, dead_after > 0 ? (uint64_t)dead_after : 0);
+  serve();
   child_end();
   _exit(near->far->status);
 }

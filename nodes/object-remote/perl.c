@@ -346,7 +346,7 @@ void perl_line(const char *line, size_t length) {
     perl_unreadable(line, remora_error_message(err));
   else if (strcmp(word, "call") == 0 || strcmp(word, "call_free") == 0)
     perl_called(m, word[4] != 0);
-  else if (strcmp(word, "free") == 0 && remora_at(m, 1) && remora_as_int(remora_at(m, 1)) >= PEER_FIRST)
+  else if (strcmp(word, "free") == 0)
     lent_drop((uint64_t)remora_as_int(remora_at(m, 1)));
   (void)remora_error_free(err);
   (void)remora_value_unref(m);

@@ -269,7 +269,7 @@ void wire_frees(void) {
 static remora_value *thing_lend(thing *t, remora_error **err) {
   remora_object *o = t ? remora_export(NULL, &thing_classes[t->kind], t, thing_gone) : NULL;
   remora_value *v = o ? remora_value_of_object(o) : NULL;
-  if (!o && t) free(t);
+  if (!o && t) thing_gone(t);
   (void)remora_object_unref(o);
   if (!v) (void)error_set(err, REMORA_E_NOMEM, NULL);
   return v;

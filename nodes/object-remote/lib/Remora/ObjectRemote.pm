@@ -4,7 +4,7 @@ package Remora::ObjectRemote;
 
 use strict;
 use warnings;
-use Scalar::Util qw(blessed reftype);
+use Scalar::Util qw(blessed refaddr reftype);
 
 my %sent;  # id of an object here => how often it was sent
 
@@ -20,9 +20,12 @@ sub begin {
   $connection->_json->ascii(1);
   # What is sent again while it is being freed stays: the other side tells how often it got it.
   *{"${package}::_local_object_to_id"} = sub {
-    my $id = $lend->(@_);
-    $sent{$id}++ if $_[0] == $connection;
-    return $id;
+    my ($self, $object) = @_;
+    if ($self == $connection) {
+      delete $sent{refaddr $object} unless $self->local_objects_by_id->{refaddr $object};  # another had this number
+      $sent{refaddr $object}++;
+    }
+    return $lend->(@_);
   };
   *{"${package}::receive_free"} = sub {
     my ($self, $id, $count) = @_;
