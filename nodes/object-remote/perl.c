@@ -137,7 +137,7 @@ static void perl_answer_failure(const remora_value *future, const remora_error *
 typedef struct asked {
   remora_value *future; /* Perl's */
   char *path, *module;
-  bool again; /* nobody had it as Object::Remote's: it is asked for as Perl's */
+  char *reason; /* nobody had it as Object::Remote's, because: now it is asked for as Perl's */
 } asked;
 
 static void asked_free(void *userdata) {
@@ -145,6 +145,7 @@ static void asked_free(void *userdata) {
   (void)remora_value_unref(a->future);
   free(a->path);
   free(a->module);
+  free(a->reason);
   free(a);
 }
 
@@ -190,28 +191,25 @@ static void perl_module_missing(const remora_value *future, const char *path, co
   free(words);
 }
 
-static void asked_module(remora_future *f, void *userdata);
-
-static asked *asked_new(const remora_value *future, const char *path, const char *module, bool again) {
+static asked *asked_new(const remora_value *future) {
   asked *a = calloc(1, sizeof *a);
-  if (!a) return NULL;
-  a->future = remora_value_ref((remora_value *)(uintptr_t)future);
-  a->again = again;
-  if ((path && !(a->path = strdup(path))) || (module && !(a->module = strdup(module)))) {
-    asked_free(a);
-    return NULL;
-  }
+  if (a) a->future = remora_value_ref((remora_value *)(uintptr_t)future);
   return a;
 }
 
-static void asked_ask_module(const remora_value *future, const char *path, const char *module, bool again) {
-  asked *a = asked_new(future, path, module, again);
-  remora_value *args = remora_pack(NULL, "ss", again ? "perl" : "object-remote", module);
-  if (a && args)
+static void asked_module(remora_future *f, void *userdata);
+
+/* reason: why the first try had nothing, or NULL. */
+static void asked_ask_module(const remora_value *future, const char *path, const char *module, const char *reason) {
+  asked *a = asked_new(future);
+  remora_value *args = remora_pack(NULL, "ss", reason ? "perl" : "object-remote", module);
+  if (a && args && (a->path = strdup(path)) && (a->module = strdup(module)) &&
+      (!reason || (a->reason = strdup(reason)))) {
     asked_ask(a, perl.near_root, "module", args, asked_module);
-  else
-    perl_module_missing(future, path, "no memory, or no name of a module");
-  if (a && !args) asked_free(a);
+  } else {
+    perl_module_missing(future, path, "no memory, or a name that is none");
+    if (a) asked_free(a);
+  }
   (void)remora_value_unref(args);
 }
 
@@ -219,18 +217,20 @@ static void asked_module(remora_future *f, void *userdata) {
   asked *a = userdata;
   remora_error *err = NULL;
   remora_value *v = remora_future_result(f, &err);
-  const remora_value *source = remora_get(v, "source"), *reason = remora_get(v, "reason");
+  const remora_value *source = remora_get(v, "source");
+  const char *kind = remora_as_text(remora_get(v, "kind"), NULL),
+             *reason = remora_as_text(remora_get(v, "reason"), NULL);
+  bool denied = kind && strcmp(kind, "denied") == 0;
   size_t length;
+  if (err) reason = remora_error_message(err);
+  if (!reason) reason = "neither this host nor the near side has it";
   if (source) {
     const char *text = remora_as_text(source, &length);
     perl_module_source(a->future, text, length);
-  } else if (v && remora_value_kind(v) == REMORA_NULL && !a->again) {
-    asked_ask_module(a->future, a->path, a->module, true);
+  } else if (!err && !denied && !a->reason) {
+    asked_ask_module(a->future, a->path, a->module, reason);
   } else {
-    perl_module_missing(a->future, a->path,
-                        err      ? remora_error_message(err)
-                        : reason ? remora_as_text(reason, NULL)
-                                 : "neither this host nor the near side has it");
+    perl_module_missing(a->future, a->path, denied || err || !a->reason ? reason : a->reason);
   }
   (void)remora_error_free(err);
   (void)remora_value_unref(v);
@@ -255,7 +255,7 @@ static void perl_source_for(const remora_value *future, const char *path) {
   if (e->name)
     perl_module_source(future, e->source, e->size);
   else if (perl.near_root)
-    asked_ask_module(future, path, module, false);
+    asked_ask_module(future, path, module, NULL);
   else
     perl_module_missing(future, path, "the near side is not there yet");
   free(module);
@@ -283,7 +283,7 @@ static void perl_calls(const lent_row *row, const remora_value *future, bool lis
   }
   if (strncmp(method, "start::", 7) == 0) method += 7; /* every call of theirs may be answered later */
   if (row->code && strcmp(method, "call") == 0) method = "";
-  asked *a = asked_new(future, NULL, NULL, false);
+  asked *a = asked_new(future);
   if (a)
     asked_ask(a, row->proxy, method, values, asked_result);
   else
