@@ -79,9 +79,10 @@ def c_file():
     for language in languages():
         boot, stub, local = node(language)
         start = getattr(pack(language), "start", lambda: None)()
-        out.append("static " + c_bytes("boot_" + language, boot))
-        rows.append('  {"%s", boot_%s, sizeof boot_%s,\n    %s,\n    %s,\n    %s},\n' % (
-            language, language, language, c_string(stub), c_string(local) if local else "NULL",
+        name = "boot_" + language.replace("-", "_")
+        out.append("static " + c_bytes(name, boot))
+        rows.append('  {"%s", %s, sizeof %s,\n    %s,\n    %s,\n    %s},\n' % (
+            language, name, name, c_string(stub), c_string(local) if local else "NULL",
             c_string(start) if start else "NULL"))
     out += ["\nconst struct remora_embedded_node remora_embedded_nodes[] = {\n"] + rows + ["  {0}\n};\n",
             "\nconst struct remora_embedded_module remora_embedded_modules[] = {\n"]

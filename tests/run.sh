@@ -7,7 +7,8 @@
 #   ruby     the Ruby package over "-"          lua      the Lua package under every Lua
 #   node     every node under every version of its language
 #   matrix   every near with every far language carriers ssh, sudo, hops
-#   docs     examples and snippets              tree     formatting, sizes, installed tree
+#   interop  a real Perl node of Object::Remote  docs     examples and snippets
+#   tree     formatting, sizes, installed tree
 #
 # A suite's output is shown when it fails. The last line says how many suites passed.
 set -u
@@ -45,6 +46,9 @@ suite_asan() {
     LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
       PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
       pytest tests/python --ignore tests/python/test_leaks.py && # a quarantine grows
+    LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+      PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
+      pytest tests/interop --ignore tests/interop/test_memory.py --ignore tests/interop/test_other_nears.py &&
     { off LUA || REMORA_BUILD=$BUILD/asan REMORA_LUA_ONLY="lua5.4 luajit" LD_LIBRARY_PATH=$BUILD/asan/lib \
       REMORA_LUA_ENV="LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1" tests/lua/run.sh; } && { ! off RUBY || return 0; } &&
     for t in values calls callbacks errors futures threads process far_ruby; do # Ruby's threads take their signal stacks with them
@@ -69,10 +73,11 @@ suite_carriers() {
   REMORA_TEST_SUDO=1 tests/fixtures/sudo-namespace.sh env "PATH=$PATH" "$PYTHON" -m pytest -q -p no:cacheprovider tests/carriers/test_sudo.py
   case $? in 0) ;; 77) echo "the tests of sudo need root and were left out" ;; *) return 1 ;; esac
 }
+suite_interop() { pytest tests/interop; }
 suite_docs() { BUILD=$BUILD PYTHON=$PYTHON bash examples/run_all.sh && pytest tests/docs; }
 suite_tree() { bash tests/tree.sh; }
 
-all="unit clang asan tsan valgrind python ruby lua node matrix carriers docs tree"
+all="unit clang asan tsan valgrind python ruby lua node matrix carriers interop docs tree"
 for name in ${*:-$all}; do
   case $name in
   ruby) language=RUBY ;; lua) language=LUA ;; *) language= ;;

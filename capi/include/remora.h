@@ -220,7 +220,7 @@ REMORA_API int remora_unpack(const remora_value *value, remora_error **err, cons
 REMORA_API REMORA_NEW remora_options *remora_options_new(void);
 /* Sets one option; *steals* value. -1 and an error that lists what is known for an unknown name or a value of the wrong kind.
  *
- *   node         text   the far side's language: "python", ...
+ *   node         text   the far side's language: "python", "ruby", "lua", "perl", "c"; "object-remote": a Perl process of Object::Remote
  *   timeout      int    ms until the connection must stand (10000)
  *   heartbeat    int    ms; how soon a silent side must give a sign of life (5000); 0 turns it off
  *   dead_after   int    ms of silence after which the far side is given up (30000)

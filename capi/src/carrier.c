@@ -33,6 +33,20 @@ static int carrier_interpreter(spec_words *words, const language *node, const re
 
 /* --------------------------------------------------------------------------------------------------------- the hops */
 
+/* What stands here in front of the far process, as its first argument; the process is its business from there on. */
+static int carrier_translate(spec_words *words, const language *node, remora_error **err) {
+  char path[4096];
+  if (!node->translator) return 0;
+  if (!native_beside(node->translator, path, sizeof path))
+    return error_set(err, REMORA_E_INVALID, "option node: %s needs %s, which is not beside the library", node->name,
+                     node->translator);
+  spec_words all = {0};
+  spec_words_add(&all, path);
+  spec_words_move(&all, words);
+  *words = all;
+  return 0;
+}
+
 /* [user@]host, for ssh's -J with brackets and port. */
 static char *carrier_ssh_target(const spec_hop *hop, bool jump) {
   bool brackets = jump && strchr(hop->host, ':');
@@ -42,6 +56,17 @@ static char *carrier_ssh_target(const spec_hop *hop, bool jump) {
   if (asprintf(&text, "%s%s%s%s%s%s", user, at, brackets ? "[" : "", hop->host, brackets ? "]" : "", port) < 0)
     return NULL;
   return text;
+}
+
+/* Behind a translator there is no node that beats: ssh itself has to notice that nobody is there any more. */
+static void carrier_wrap_alive(spec_words *ssh, const remora_options *opts) {
+  const language *node = opts->node ? language_find(opts->node) : NULL;
+  if (!node || !node->translator || opts->heartbeat <= 0) return;
+  char interval[64];
+  int64_t seconds = opts->dead_after / 3000;
+  (void)snprintf(interval, sizeof interval, "ServerAliveInterval=%" PRId64, seconds > 0 ? seconds : 1);
+  const char *const more[] = {"-o", interval, "-o", "ServerAliveCountMax=3"};
+  for (size_t i = 0; i < sizeof more / sizeof *more; i++) spec_words_add(ssh, more[i]);
 }
 
 /* `words` becomes the ssh client's argv that runs them at the last of `count` hosts, by way of the others. `near`: this
@@ -57,6 +82,7 @@ static void carrier_wrap_ssh(spec_words *words, const spec_hop *const *hops, siz
   /* The first -o of a kind wins, so the user's options stand before ours; of -T and -t the last wins, so -T is certain.
    * ssh refuses a command beside a RemoteCommand in the user's configuration. */
   if (near) spec_words_add_value(&ssh, opts->ssh_options);
+  if (near) carrier_wrap_alive(&ssh, opts);
   static const char *const fixed[] = {"-o", "BatchMode=yes", "-o", "RemoteCommand=none", "-T", "-e", "none"};
   for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) spec_words_add(&ssh, fixed[i]);
   if (last->port) {
@@ -248,9 +274,10 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
       words.failed = true;
     carrier_wrap(&words, hops, count, opts);
     carrier_environment(&envp, c, opts);
-    if (words.failed || envp.failed || !c->name || !c->interpreter) {
+    rc = carrier_translate(&words, node, err);
+    if (rc == 0 && (words.failed || envp.failed || !c->name || !c->interpreter))
       rc = error_set(err, REMORA_E_NOMEM, NULL);
-    } else {
+    if (rc == 0) {
       c->argv = words.items;
       c->envp = envp.items;
       words = envp = (spec_words){0};
@@ -351,6 +378,8 @@ static const struct carrier_hint {
     {'*', "SyntaxError", "bootstrap",
      "the far interpreter does not understand the program; Python 3.6 or newer is needed"},
     {'*', "Python 3.6", "bootstrap", "the far interpreter is too old"},
+    {'*', "Can't locate Object/Remote", "bootstrap",
+     "the far Perl lacks the module Object::Remote (Debian's package is libobject-remote-perl)"},
     {'*', "No module named", "bootstrap", "the far interpreter lacks a part of its standard library"},
 };
 

@@ -86,6 +86,15 @@ void far_over(remora_conn *c) {
   (void)pthread_attr_destroy(&attr);
 }
 
+void far_bye(remora_conn *c, const char *why) {
+  if (c->state == CONN_CLOSED) return;
+  frame bye = {.kind = FRAME_BYE, .size = (uint32_t)strlen(why)};
+  (void)session_send_frame(&c->session, &bye, why, false);
+  c->closing = true; /* what is queued is still written */
+  conn_flush(c);
+  conn_fail(c, REMORA_E_LOST, "%s", why);
+}
+
 void far_free(far_role *f) {
   if (!f) return;
   free(f->here);
@@ -110,20 +119,23 @@ static void far_beat_cb(uv_timer_t *timer) {
 
 /* ----------------------------------------------------------------------------------------------------------------- start */
 
-static int far_greet(remora_conn *c) {
+static int far_greet(remora_conn *c, const far_process *who) {
   char host[256] = "?";
   (void)gethostname(host, sizeof host - 1);
   const char *user = getenv("USER") ? getenv("USER") : getenv("LOGNAME");
+  const far_process own = {.node = "c", .language = "c", .host = host, .user = user, .pid = getpid()};
+  if (!who) who = &own;
+  user = who->user;
   char number[16];
   (void)snprintf(number, sizeof number, "%u", (unsigned)getuid());
   remora_value *hello = remora_map(), *name = remora_text(user ? user : number, strlen(user ? user : number));
   remora_set(hello, "protocol", remora_int(FRAME_PROTOCOL));
   remora_set(hello, "version", remora_str(REMORA_VERSION));
   remora_set(hello, "credit", remora_int(SESSION_CREDIT));
-  remora_set(hello, "language", remora_str("c"));
-  remora_set(hello, "node", remora_str("c"));
-  remora_set(hello, "pid", remora_int(getpid()));
-  remora_set(hello, "host", remora_str(host));
+  remora_set(hello, "language", remora_str(who->language));
+  remora_set(hello, "node", remora_str(who->node));
+  remora_set(hello, "pid", remora_int(who->pid));
+  remora_set(hello, "host", remora_str(who->host));
   remora_set(hello, "user", name ? name : remora_str(number));
   codec_out out = {0};
   int rc = codec_json.encode(hello, &out, NULL);
@@ -132,12 +144,17 @@ static int far_greet(remora_conn *c) {
   codec_out_clear(&out);
   (void)remora_value_unref(hello);
   const char *near = remora_as_text(remora_get(c->hello, "name"), NULL);
-  if (asprintf(&c->far->here, "%s pid %d", near ? near : host, (int)getpid()) < 0) c->far->here = NULL;
+  if (asprintf(&c->far->here, "%s pid %d", near ? near : who->host, (int)who->pid) < 0) c->far->here = NULL;
   return rc == 0 && c->far->here ? 0 : -1;
 }
 
+static bool far_no_take(remora_event *e) { return (void)e, false; }
+static bool far_no_cancel(uint32_t call) { return (void)call, false; }
+static void far_no_over(bool last) { (void)last; }
+static const far_hooks far_no_hooks = {far_no_take, far_no_cancel, far_no_over};
+
 remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hello, remora_object *root,
-                       const far_hooks *hooks) {
+                       const far_hooks *hooks, const far_process *who) {
   hub *h = hub_get();
   remora_conn *c = h ? calloc(1, sizeof *c) : NULL;
   if (!c || !(c->far = calloc(1, sizeof *c->far)) || !(c->options = options_copy(NULL))) return NULL;
@@ -151,7 +168,7 @@ remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hell
   c->carrier.name = strdup("the near side");
   c->modules = modules_new(c->options);
   c->far->root = root;
-  c->far->hooks = hooks;
+  c->far->hooks = hooks ? hooks : &far_no_hooks;
   c->far->output[0] = output[0];
   c->far->output[1] = output[1];
   session_init(s, most > 0 && most < UINT32_MAX ? (uint32_t)most : (uint32_t)c->options->max_message, c->carrier.name);
@@ -161,7 +178,7 @@ remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hell
   c->proc_gone = true; /* there is none */
   c->hello = hello;
   c->state = CONN_OPEN;
-  if (!c->carrier.name || !c->modules || far_greet(c) != 0) return NULL;
+  if (!c->carrier.name || !c->modules || far_greet(c, who) != 0) return NULL;
   hub_lock(h);
   h->is_node = true;
   h->default_queue->dispatcher = h->default_queue->drives = true;

@@ -266,13 +266,22 @@ typedef struct far_role {
   atomic_bool over;
 } far_role;
 
-/* Makes the process a node: the connection over these descriptors, of which the near side's greeting (*steals*) has been read. Steals root. *new*, or NULL (memory). */
+/* What a far side greets with. */
+typedef struct far_process {
+  const char *node, *language, *host, *user;
+  int64_t pid;
+} far_process;
+
+/* Makes the process a node: the connection over these descriptors, of which the near side's greeting (*steals*) has been read. Steals root. `hooks`: NULL for none; `who`: NULL for this process. *new*,
+ * or NULL (memory). */
 remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hello, remora_object *root,
-                       const far_hooks *hooks);
+                       const far_hooks *hooks, const far_process *who);
 /* Runs calls until the connection is over; the exit status. */
 int far_serve(remora_conn *c);
 /* Under the lock: what was printed goes before what is about to be written. */
 void far_collect(remora_conn *c);
+/* Under the lock: ends the connection, and tells the near side why. */
+void far_bye(remora_conn *c, const char *why);
 /* Under the lock: the connection is over, so the process has a second to end. */
 void far_over(remora_conn *c);
 void far_free(far_role *f);

@@ -25,9 +25,12 @@ typedef struct language {
   /* Words before the name of a module that a source loads; `anywhere`: not only first in a line. */
   const char *const *loads;
   bool anywhere;
-  bool list;            /* "import a, b" */
-  bool any_folder;      /* any folder is a package, and an extension's file may be called NAME.ANYTHING.so */
-  bool executable;      /* the node is no program for an interpreter but an executable of ours (native.h) */
+  bool list;       /* "import a, b" */
+  bool any_folder; /* any folder is a package, and an extension's file may be called NAME.ANYTHING.so */
+  bool executable; /* the node is no program for an interpreter but an executable of ours (native.h) */
+  /* The executable of ours (native.h) that stands on this side in front of the far process and speaks its protocol; NULL: that
+   * process speaks ours. */
+  const char *translator;
   bool heeds_interrupt; /* its interpreter makes an error of a SIGINT, and user code cannot keep it from that */
 } language;
 

@@ -178,6 +178,8 @@ static void modules_allow_top(struct modules *m, const char *name, size_t length
 void modules_allow(struct modules *m, const char *name) {
   if (!name) return;
   size_t length = strcspn(name, MODULES_SEPARATORS);
+  const char *arrow = strstr(name, "->"); /* a method of a class of Perl's */
+  if (arrow && (size_t)(arrow - name) < length) length = (size_t)(arrow - name);
   modules_allow_top(m, name, length);
   char snake[256];
   size_t n = 0;

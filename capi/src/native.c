@@ -15,20 +15,23 @@
 static char native_found[4096];
 static pthread_once_t native_once = PTHREAD_ONCE_INIT;
 
-static void native_find(void) {
-  const char *chosen = getenv("REMORA_NODE_C");
-  if (chosen && *chosen) {
-    (void)snprintf(native_found, sizeof native_found, "%s", chosen);
-    return;
-  }
+bool native_beside(const char *program, char *room, size_t size) {
   static const char *const ups[] = {"", "/..", "/../.."};
   const char *folder = language_folder(), *slash = strrchr(folder, '/');
   for (size_t i = 0; slash && i < sizeof ups / sizeof *ups; i++) {
-    (void)snprintf(native_found, sizeof native_found, "%.*s/..%s/libexec/remora/remora-node", (int)(slash - folder),
-                   folder, ups[i]);
-    if (access(native_found, X_OK) == 0) return;
+    (void)snprintf(room, size, "%.*s/..%s/libexec/remora/%s", (int)(slash - folder), folder, ups[i], program);
+    if (access(room, X_OK) == 0) return true;
   }
-  *native_found = 0;
+  *room = 0;
+  return false;
+}
+
+static void native_find(void) {
+  const char *chosen = getenv("REMORA_NODE_C");
+  if (chosen && *chosen)
+    (void)snprintf(native_found, sizeof native_found, "%s", chosen);
+  else
+    (void)native_beside("remora-node", native_found, sizeof native_found);
 }
 
 const char *native_path(void) {

@@ -9,6 +9,8 @@
 /* A far side asks for the program by a line that begins so; then come system, machine and C library. */
 #define NATIVE_QUESTION "\0REMORA?"
 
+/* Where an executable that belongs to the library lies (libexec/remora beside it); false: nowhere, and room is empty. */
+bool native_beside(const char *program, char *room, size_t size);
 /* The executable: the variable REMORA_NODE_C, else beside the library; NULL if it is nowhere. Borrowed for ever. */
 const char *native_path(void);
 /* This process is the C node: what it sends on is itself. */

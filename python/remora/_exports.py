@@ -36,8 +36,8 @@ def describe(cls: type) -> Tuple[str, str]:
     if issubclass(cls, _FUNCTIONS):
         return _full_name(cls), "call"
 
-    def has(*names: str) -> bool:
-        return all(getattr(cls, name, None) is not None for name in names)
+    def has(*names: str) -> bool:  # not getattr: that finds what a metaclass has, and every class can be called
+        return all(next((c.__dict__[name] for c in cls.__mro__ if name in c.__dict__), None) is not None for name in names)
 
     traits = []
     for trait, names in (

@@ -230,3 +230,20 @@ def test_the_process_of_a_callback(far):
 def test_an_exception_as_a_value(far):
     error = ValueError("x")
     assert far("echo")(error) is error
+
+
+def test_a_lent_object_can_what_its_class_says_not_what_its_metaclass_can(conn):
+    class Meta(type):
+        def __iter__(cls):
+            return iter(())
+
+    class Thing(metaclass=Meta):
+        pass
+
+    class Caller(Thing):
+        def __call__(self):
+            return "called"
+
+    is_callable, has = remora.can_on(conn, "builtins.callable"), remora.can_on(conn, "builtins.hasattr")
+    assert not is_callable(Thing()) and not has(Thing(), "__iter__")
+    assert is_callable(Caller()) and is_callable(Thing)

@@ -1,0 +1,3 @@
+package Interop::Broken;
+use Interop::Missing::Altogether;
+1;
