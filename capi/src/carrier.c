@@ -2,6 +2,7 @@
 #include "carrier.h"
 
 #include "error.h"
+#include "keeper.h"
 #include "language.h"
 #include "native.h"
 #include "spec.h"
@@ -171,12 +172,14 @@ static void carrier_environment(spec_words *envp, const carrier *c, const remora
   /* Batch mode does not reach the ssh that -J starts for the hosts between, and that one would open a window to ask. */
   bool ask = c->has_ssh && !getenv("SSH_ASKPASS_REQUIRE");
   size_t count = c->local_child ? remora_length(opts->env) : 0;
-  if (!ask && !count) return;
+  const char *mark = c->local_child ? keeper_mark() : "";
+  if (!ask && !count && !*mark) return;
   for (char **item = environ; item && *item; item++) spec_words_add(envp, *item);
   if (ask) carrier_setenv(envp, "SSH_ASKPASS_REQUIRE", "never");
   for (size_t i = 0; i < count; i++)
     carrier_setenv(envp, remora_as_text(remora_key_at(opts->env, i), NULL),
                    remora_as_text(remora_at(opts->env, i), NULL));
+  if (*mark) carrier_setenv(envp, KEEPER_MARK, mark);
 }
 
 /* "bastion > web1 > root@" */

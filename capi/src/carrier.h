@@ -67,6 +67,8 @@ int carrier_spawn(const carrier *c, spawned *out, remora_error **err);
 int carrier_reap(const spawned *s, int *status);
 /* What /proc says of the process: its state letter ('R', 'S', 'D', 'T', 'Z', ...; 0 when gone or unknown) and its CPU time in clock ticks. */
 char carrier_look(pid_t pid, uint64_t *cpu_ticks);
+/* When it was started, in clock ticks since the machine was: with its number a name that no other process has. 0: gone or unknown. */
+uint64_t carrier_birth(pid_t pid);
 /* Which stage failed and what to tell the user, from what was printed on standard error (tail) and the wait status (-1 unknown). Makes *err: stage "transport", "auth" or "bootstrap". */
 void carrier_explain(const carrier *c, const char *tail, size_t tail_length, int status, bool status_known,
                      remora_error **err);

@@ -1,6 +1,7 @@
 /* conn.c: a connection from connect to the end: its descriptors, what is written and read, and who keeps it alive. */
 #include "hub.h"
 
+#include "keeper.h"
 #include "language.h"
 #include "native.h"
 
@@ -482,6 +483,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   conn_flush(c);
   loop_changed(h);
   hub_unlock(h);
+  keeper_started(&c->proc);
   return f;
 fail_planned:
   session_clear(&c->session);

@@ -3,6 +3,8 @@
  * A local child is watched through its pidfd and /proc; a far one through its beats and through its warden, which speaks on standard error. */
 #include "hub.h"
 
+#include "keeper.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -83,6 +85,7 @@ static bool liveness_reap(remora_conn *c) {
   if (r == 0) return false;
   c->proc_gone = true;
   c->status_known = r == 1;
+  keeper_gone(&c->proc);
   conn_unwatch((uv_handle_t *)&c->pid_poll);
   if (c->proc.pidfd >= 0) close(c->proc.pidfd);
   c->proc.pidfd = -1;

@@ -1,0 +1,9 @@
+package brood;  # what a far process can do so that it does not end by itself: brood, computing natively, stopping
+use strict;
+use warnings;
+
+sub spawn { my ($script) = @_; chomp(my @pids = `sh '$script'`); [map { $_ + 0 } @pids] }
+sub compute { my $text = 'a' x 40; return $text =~ /\A(a+a?)+(a+a?)+(a+a?)+b\z/ ? 1 : 0 while 1 }
+sub stop { kill STOP => $$; return }
+
+1;
