@@ -417,6 +417,7 @@ static int conn_hello(remora_conn *c) {
   remora_set(hello, "heartbeat", remora_int(options_beat(o)));
   remora_set(hello, "dead_after", remora_int(o->dead_after));
   remora_set(hello, "name", remora_str(c->carrier.name));
+  if (o->watchdog) remora_set(hello, "watchdog", remora_int(o->watchdog));
   remora_set(hello, "warden", remora_bool(!c->carrier.local_child));
   remora_set(hello, "max_message", remora_int(o->max_message));
   remora_set(hello, "codec", remora_str("json"));

@@ -81,7 +81,7 @@ static void keeper_start(void) {
   int ends[2];
   char word[sizeof keeper_token + sizeof KEEPER_MARK + 1], path[4096];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return; /* no pipe: that could raise SIGPIPE */
-  for (int i = 0; i < 2; i++) { /* 0 to 2 may be closed in the host */
+  for (int i = 0; i < 2; i++) {                                              /* 0 to 2 may be closed in the host */
     if (ends[i] > 2) continue;
     int lifted = fcntl(ends[i], F_DUPFD_CLOEXEC, 3);
     close(ends[i]);

@@ -1,6 +1,7 @@
 /* spawn.c: starts programs as a guest should: no handler touched, nothing passed on, nobody else's child reaped. */
 #include "carrier.h"
 #include "error.h"
+#include "rlimits.h"
 #include "spec.h"
 
 #include <errno.h>
@@ -113,6 +114,13 @@ static void spawn_explain(const carrier *c, int number, remora_error **err) {
   free(shown);
 }
 
+/* It has read nothing yet. */
+static void spawn_undo(pid_t pid) {
+  kill(pid, SIGKILL);
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+  }
+}
+
 int carrier_spawn(const carrier *c, spawned *out, remora_error **err) {
   int in[2] = {-1, -1}, from[2] = {-1, -1}, errors[2] = {-1, -1};
   *out = (spawned){.pid = -1, .pidfd = -1, .to = -1, .from = -1, .errors = -1};
@@ -121,6 +129,8 @@ int carrier_spawn(const carrier *c, spawned *out, remora_error **err) {
     error_stage(err, "spawn", "%s: cannot make a pipe: %s", c->name, strerror(rc));
   else if ((rc = spawn_start(c, &out->pid, in[0], from[1], errors[1])) != 0)
     spawn_explain(c, rc, err);
+  else if (c->local_child && (rc = rlimits_apply(c->name, out->pid, c->limits, c->nice, err)) != 0)
+    spawn_undo(out->pid);
   spawn_close(&in[0]);
   spawn_close(&from[1]);
   spawn_close(&errors[1]);

@@ -13,5 +13,9 @@ def compute():
     ctypes.PyDLL(None).usleep(600 * 1000000)  # keeps the interpreter's lock
 
 
+def hold(seconds):
+    ctypes.PyDLL(None).usleep(int(seconds * 1000000))
+
+
 def stop():
     os.kill(os.getpid(), signal.SIGSTOP)
