@@ -238,6 +238,11 @@ REMORA_API REMORA_NEW remora_options *remora_options_new(void);
  *                       the language's own variable names (PYTHONPATH, RUBYLIB, LUA_PATH, PERL5LIB, REMORA_C_PATH), then "lib" and "."
  *   language     text   what this side speaks, e.g. "python 3.11.2" (for messages about versions)
  *   max_message  int    bytes of the longest message (268435456)
+ *   limits       map    what the far process may use, text to int: memory (bytes of address space), cpu (seconds), files (open at a time), processes (of the
+ *                       user), file_size, core (bytes); its children each get the same. An end that fits a limit is told so in the error
+ *   nice         int    added to the far process's (0)
+ *   watchdog     int    ms; the far process ends itself when it has heard nothing from here for so long (0: never); this side then speaks
+ *                       three times in that time, whatever its threads do
  *   onward       bool   the far side may have connections made from here, behind the hops of its own (false)
  *   queue        set with remora_options_set_queue */
 REMORA_API int remora_options_set(remora_options *opts, const char *name, remora_value *value, remora_error **err);

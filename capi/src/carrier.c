@@ -2,8 +2,10 @@
 #include "carrier.h"
 
 #include "error.h"
+#include "keeper.h"
 #include "language.h"
 #include "native.h"
+#include "rlimits.h"
 #include "spec.h"
 
 #include <inttypes.h>
@@ -135,7 +137,7 @@ static void carrier_wrap_command(spec_words *words, const spec_hop *hop) {
   *words = command;
 }
 
-/* env and cwd for a process that we do not start ourselves: at its own place, inside the last hop. */
+/* Limits, env and cwd for a process that we do not start ourselves: at its own place, inside the last hop. */
 static void carrier_wrap_place(spec_words *words, const remora_options *opts) {
   spec_words place = {0};
   if (opts->cwd) {
@@ -156,20 +158,26 @@ static void carrier_wrap_place(spec_words *words, const remora_options *opts) {
   }
   spec_words_move(&place, words);
   *words = place;
+  rlimits_wrap(words, opts->limits, opts->nice);
 }
 
-/* The interpreter behind the shell program that looks for it or, with a heartbeat (not -1), stands over it. */
-static void carrier_wrap_start(spec_words *words, const struct remora_embedded_node *program, int64_t heartbeat) {
-  char *every = NULL;
+/* For sleep; 0 stays "0". *new* */
+static char *carrier_seconds(int64_t ms) {
+  char *text = NULL;
+  int rc = ms == 0 ? asprintf(&text, "0") : asprintf(&text, "%" PRId64 ".%03d", ms / 1000, (int)(ms % 1000));
+  return rc < 0 ? NULL : text;
+}
+
+/* The interpreter behind the shell program that looks for it or, with a heartbeat (not 0), stands over it. */
+static void carrier_wrap_start(spec_words *words, const struct remora_embedded_node *program, int64_t heartbeat,
+                               int64_t watchdog) {
   spec_words start = {0};
-  int rc = heartbeat < 0 ? asprintf(&every, "0")
-                         : asprintf(&every, "%" PRId64 ".%03d", heartbeat / 1000, (int)(heartbeat % 1000));
-  if (rc < 0) every = NULL;
   static const char *const shell[] = {"sh", "-c"};
   for (size_t i = 0; i < sizeof shell / sizeof *shell; i++) spec_words_add(&start, shell[i]);
   spec_words_add(&start, program->start);
   spec_words_add(&start, "sh");
-  spec_words_take(&start, every);
+  spec_words_take(&start, carrier_seconds(heartbeat));
+  spec_words_take(&start, carrier_seconds((watchdog + 3) / 4));
   spec_words_add(&start, program->stub);
   spec_words_move(&start, words);
   *words = start;
@@ -197,12 +205,14 @@ static void carrier_environment(spec_words *envp, const carrier *c, const remora
   /* Batch mode does not reach the ssh that -J starts for the hosts between, and that one would open a window to ask. */
   bool ask = c->has_ssh && !getenv("SSH_ASKPASS_REQUIRE");
   size_t count = c->local_child ? remora_length(opts->env) : 0;
-  if (!ask && !count) return;
+  const char *mark = c->local_child ? keeper_mark() : "";
+  if (!ask && !count && !*mark) return;
   for (char **item = environ; item && *item; item++) spec_words_add(envp, *item);
   if (ask) carrier_setenv(envp, "SSH_ASKPASS_REQUIRE", "never");
   for (size_t i = 0; i < count; i++)
     carrier_setenv(envp, remora_as_text(remora_key_at(opts->env, i), NULL),
                    remora_as_text(remora_at(opts->env, i), NULL));
+  if (*mark) carrier_setenv(envp, KEEPER_MARK, mark);
 }
 
 /* "bastion > web1 > root@" */
@@ -260,8 +270,10 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
     if (native && c->local_child && !opts->interpreter) { /* our own copy; there is nothing to send */
       spec_words_clear(&words);
       spec_words_add(&words, native_path());
-    } else if (program->start && words.count && (!c->local_child || strcmp(words.items[0], node->program) == 0)) {
-      carrier_wrap_start(&words, program, c->local_child ? -1 : opts->heartbeat > 0 ? options_beat(opts) : 5000);
+    } else if (program->start && words.count &&
+               (!c->local_child || opts->watchdog || strcmp(words.items[0], node->program) == 0)) {
+      int64_t every = c->local_child ? 0 : opts->heartbeat > 0 ? options_beat(opts) : 5000;
+      carrier_wrap_start(&words, program, every, opts->watchdog);
     } else if (!native || !opts->interpreter) {
       for (const char *const *flag = node->flags; *flag; flag++) spec_words_add(&words, *flag);
       spec_words_add(&words, local ? program->local_stub : program->stub);
@@ -272,6 +284,8 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
       carrier_wrap_place(&words, opts);
     else if (opts->cwd && !(c->cwd = strdup(opts->cwd)))
       words.failed = true;
+    c->nice = c->local_child ? opts->nice : 0;
+    c->limits = opts->limits ? remora_value_ref(opts->limits) : NULL;
     carrier_wrap(&words, hops, count, opts);
     carrier_environment(&envp, c, opts);
     rc = carrier_translate(&words, node, err);
@@ -321,6 +335,7 @@ void carrier_clear(carrier *c) {
   free(c->name);
   free(c->interpreter);
   free(c->cwd);
+  (void)remora_value_unref(c->limits);
   carrier_free_words(c->argv);
   carrier_free_words(c->envp);
   *c = (carrier){0};
@@ -464,7 +479,7 @@ char *carrier_last_lines(const char *tail, size_t length) {
 
 void carrier_explain(const carrier *c, const char *tail, size_t tail_length, int status, bool status_known,
                      remora_error **err) {
-  char room[256], ended[64];
+  char room[256], ended[256], limit[128];
   const char *why;
   /* NUL would end the search: what was printed may hold anything. */
   char *text = malloc(tail_length + 1), *lines = tail_length ? carrier_last_lines(tail, tail_length) : NULL;
@@ -477,9 +492,10 @@ void carrier_explain(const carrier *c, const char *tail, size_t tail_length, int
   if (!status_known)
     snprintf(ended, sizeof ended, "exit status unknown");
   else if (WIFEXITED(status))
-    snprintf(ended, sizeof ended, "exit status %d", WEXITSTATUS(status));
+    snprintf(ended, sizeof ended, "exit status %d%s", WEXITSTATUS(status),
+             rlimits_status(c->limits, WEXITSTATUS(status), limit, sizeof limit));
   else
-    snprintf(ended, sizeof ended, "ended by signal %d", WTERMSIG(status));
+    snprintf(ended, sizeof ended, "ended by %s", rlimits_signal(c->limits, WTERMSIG(status), limit, sizeof limit));
   bool printed = lines && *lines;
   error_stage(err, stage, "%s: %s (%s); %s%s", c->name, why, ended, printed ? "it printed: " : "it printed nothing",
               printed ? lines : "");

@@ -13,9 +13,11 @@ struct remora_options {
   char *node;                             /* "python" */
   int64_t timeout, heartbeat, dead_after; /* ms */
   int64_t max_message;
-  int64_t onward; /* the far side may have connections made from here: 1 */
-  remora_value *interpreter, *env, *command, *hops, *ssh, *ssh_options, *sudo, *modules, *deny,
-      *roots; /* NULL: not set */
+  int64_t onward;   /* the far side may have connections made from here: 1 */
+  int64_t nice;     /* added to the far process's: 0 */
+  int64_t watchdog; /* ms of silence after which the far process ends itself; 0: never */
+  remora_value *interpreter, *env, *command, *hops, *ssh, *ssh_options, *sudo, *modules, *deny, *roots,
+      *limits; /* NULL: not set */
   char *cwd, *language;
   remora_queue *queue;
   bool heartbeat_set, dead_after_set; /* which of the two the user chose: the other one follows */
@@ -41,7 +43,9 @@ typedef struct carrier {
   char *interpreter; /* for messages: "python3", "nice -n 10 python3" */
   char **argv;       /* NULL-terminated; what is started here */
   char **envp;       /* NULL: ours */
-  char *cwd;         /* NULL: ours; only for a local child, else it is inside argv */
+  char *cwd;         /* NULL: ours; only for a local child, else it is inside argv, as is what follows */
+  int64_t nice;
+  remora_value *limits; /* NULL: none; of a far process elsewhere too, for messages about its end */
 } carrier;
 
 /* Makes the plan. The program's stub is the text for `python3 -c`, which arrives unchanged whatever it holds. NULL: there is no such node. 0, or -1 with REMORA_E_INVALID for a spec
@@ -67,6 +71,8 @@ int carrier_spawn(const carrier *c, spawned *out, remora_error **err);
 int carrier_reap(const spawned *s, int *status);
 /* What /proc says of the process: its state letter ('R', 'S', 'D', 'T', 'Z', ...; 0 when gone or unknown) and its CPU time in clock ticks. */
 char carrier_look(pid_t pid, uint64_t *cpu_ticks);
+/* When it was started, in clock ticks since the machine was: with its number a name that no other process has. 0: gone or unknown. */
+uint64_t carrier_birth(pid_t pid);
 /* Which stage failed and what to tell the user, from what was printed on standard error (tail) and the wait status (-1 unknown). Makes *err: stage "transport", "auth" or "bootstrap". */
 void carrier_explain(const carrier *c, const char *tail, size_t tail_length, int status, bool status_known,
                      remora_error **err);

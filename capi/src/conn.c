@@ -1,6 +1,7 @@
 /* conn.c: a connection from connect to the end: its descriptors, what is written and read, and who keeps it alive. */
 #include "hub.h"
 
+#include "keeper.h"
 #include "language.h"
 #include "native.h"
 
@@ -416,6 +417,7 @@ static int conn_hello(remora_conn *c) {
   remora_set(hello, "heartbeat", remora_int(options_beat(o)));
   remora_set(hello, "dead_after", remora_int(o->dead_after));
   remora_set(hello, "name", remora_str(c->carrier.name));
+  if (o->watchdog) remora_set(hello, "watchdog", remora_int(o->watchdog));
   remora_set(hello, "warden", remora_bool(!c->carrier.local_child));
   remora_set(hello, "max_message", remora_int(o->max_message));
   remora_set(hello, "codec", remora_str("json"));
@@ -482,6 +484,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   conn_flush(c);
   loop_changed(h);
   hub_unlock(h);
+  keeper_started(&c->proc);
   return f;
 fail_planned:
   session_clear(&c->session);

@@ -117,6 +117,28 @@ static void far_beat_cb(uv_timer_t *timer) {
   c->far->beaten = c->session.bytes_out;
 }
 
+/* Ends the process when nothing has come for so long. */
+static void far_watchdog_cb(uv_timer_t *timer) {
+  remora_conn *c = timer->data;
+  far_role *f = c->far;
+  if (c->state == CONN_CLOSED) {
+    (void)uv_timer_stop(timer);
+    return;
+  }
+  uint64_t now = uv_now(&c->hub->loop);
+  if (now - f->watched > f->silence / 2 + 1000) c->last_in = now; /* who was stopped has not listened */
+  f->watched = now;
+  (void)conn_pump(c);
+  if (c->state == CONN_CLOSED || now - c->last_in < f->silence) return;
+  char why[96];
+  (void)snprintf(why, sizeof why, "ended by its watchdog: nothing heard for %llu ms", (unsigned long long)f->silence);
+  frame bye = {.kind = FRAME_BYE, .size = (uint32_t)strlen(why)};
+  (void)session_send_frame(&c->session, &bye, why, true);
+  conn_flush(c);
+  f->status = 1;
+  conn_fail(c, REMORA_E_LOST, "%s", why);
+}
+
 /* ----------------------------------------------------------------------------------------------------------------- start */
 
 static int far_greet(remora_conn *c, const far_process *who) {
@@ -191,6 +213,13 @@ remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hell
   conn_watch_handle(c, (uv_handle_t *)&c->far->beat);
   uint64_t every = heartbeat > 1 ? (uint64_t)heartbeat / 2 : 1;
   if (heartbeat > 0) (void)uv_timer_start(&c->far->beat, far_beat_cb, every, every);
+  int64_t silence = remora_as_int(remora_get(hello, "watchdog"));
+  (void)uv_timer_init(&h->loop, &c->far->watchdog);
+  conn_watch_handle(c, (uv_handle_t *)&c->far->watchdog);
+  c->far->silence = silence > 0 ? (uint64_t)silence : 0;
+  c->far->watched = uv_now(&h->loop);
+  if (silence > 0)
+    (void)uv_timer_start(&c->far->watchdog, far_watchdog_cb, (uint64_t)silence / 4 + 1, (uint64_t)silence / 4 + 1);
   conn_flush(c);
   loop_changed(h);
   hub_unlock(h);

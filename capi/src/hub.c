@@ -1,5 +1,7 @@
 /* hub.c: the one state of the process: made when first needed, left behind by fork(), ended at the host's exit. */
 #include "hub.h"
+
+#include "keeper.h"
 #include "trace.h"
 
 #include <signal.h>
@@ -22,6 +24,7 @@ static void hub_forked(void) {
   static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
   hub_making = fresh;
   modules_forked();
+  keeper_forked();
   hub_current = NULL;
   if (!h) return;
   for (remora_conn *c = h->conns; c; c = c->next) {

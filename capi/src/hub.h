@@ -52,6 +52,7 @@ typedef struct hub {
   int kick_fd;
   uv_poll_t kick;
   bool background_started, background_deep, stopping;
+  uint64_t background_until; /* ms of the loop: the background thread sleeps on the loop until then; 0: it does not */
   bool is_node; /* this process is the C node: signals are its user code's business and end no wait (far.c) */
   pthread_t background;
   pthread_cond_t background_wake;
@@ -187,6 +188,8 @@ struct remora_conn {
   remora_value *hello;
   char *bye;
   uint64_t last_in, last_look; /* ms */
+  uv_timer_t feed;             /* of the far side's watchdog */
+  uint64_t fed;                /* session.bytes_out at the last look */
   bool far_stopped;            /* the warden, or /proc, says so */
   uint64_t stopped_since;
   int end_step; /* how far ending the far process has gone */
@@ -260,7 +263,9 @@ typedef struct far_role {
   uint8_t printed[FRAME_SMALL];
   uv_timer_t beat;
   uint64_t beaten; /* session.bytes_out at the last look */
-  bool corked;     /* the next call will not take long: answers are collected */
+  uv_timer_t watchdog;
+  uint64_t silence, watched; /* how long the near side may be silent, and the last look; ms */
+  bool corked;               /* the next call will not take long: answers are collected */
   uint64_t quick[64];
   int status; /* what the process will exit with */
   atomic_bool over;

@@ -3,6 +3,9 @@
  * A local child is watched through its pidfd and /proc; a far one through its beats and through its warden, which speaks on standard error. */
 #include "hub.h"
 
+#include "keeper.h"
+#include "rlimits.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -13,13 +16,6 @@
 #include <unistd.h>
 
 #define TAIL 4096u
-
-static const char *signal_name(int n, char *room, size_t size) {
-  const char *abbreviation = sigabbrev_np(n);
-  (void)snprintf(room, size, "signal %d%s%s%s", n, abbreviation ? " (SIG" : "", abbreviation ? abbreviation : "",
-                 abbreviation ? ")" : "");
-  return room;
-}
 
 static bool liveness_read_errors(remora_conn *c);
 
@@ -49,7 +45,7 @@ void liveness_no_greeting(remora_conn *c, const char *stage, const char *what) {
 
 /* Ends the connection because the process is gone. */
 static void liveness_tell_gone(remora_conn *c) {
-  char room[64];
+  char room[256];
   for (int turns = 0; turns < 64 && liveness_read_errors(c);
        turns++) { /* what it said last; whoever else has the pipe may go on for ever */
   }
@@ -71,9 +67,10 @@ static void liveness_tell_gone(remora_conn *c) {
     conn_fail(c, REMORA_E_LOST, "%s: %s is gone (exit status unknown)", c->carrier.name, what);
   } else if (WIFSIGNALED(c->status)) {
     conn_fail(c, REMORA_E_LOST, "%s: %s was killed by %s", c->carrier.name, what,
-              signal_name(WTERMSIG(c->status), room, sizeof room));
+              rlimits_signal(c->carrier.limits, WTERMSIG(c->status), room, sizeof room));
   } else {
-    conn_fail(c, REMORA_E_LOST, "%s: %s ended with exit status %d", c->carrier.name, what, WEXITSTATUS(c->status));
+    conn_fail(c, REMORA_E_LOST, "%s: %s ended with exit status %d%s", c->carrier.name, what, WEXITSTATUS(c->status),
+              rlimits_status(c->carrier.limits, WEXITSTATUS(c->status), room, sizeof room));
   }
 }
 
@@ -83,6 +80,7 @@ static bool liveness_reap(remora_conn *c) {
   if (r == 0) return false;
   c->proc_gone = true;
   c->status_known = r == 1;
+  keeper_gone(&c->proc);
   conn_unwatch((uv_handle_t *)&c->pid_poll);
   if (c->proc.pidfd >= 0) close(c->proc.pidfd);
   c->proc.pidfd = -1;
@@ -92,6 +90,7 @@ static bool liveness_reap(remora_conn *c) {
 
 static void liveness_stop_timers(remora_conn *c) {
   conn_unwatch((uv_handle_t *)&c->timer);
+  conn_unwatch((uv_handle_t *)&c->feed);
   conn_unwatch((uv_handle_t *)&c->error_poll);
   if (c->proc.errors >= 0) close(c->proc.errors);
   c->proc.errors = -1;
@@ -137,6 +136,24 @@ void liveness_eof(remora_conn *c) {
 
 /* --------------------------------------------------------------------------------------------- standard error, the warden */
 
+/* The warden says how the far process has ended. What that wrote at last may say more, and comes on another way. */
+static void liveness_ended(remora_conn *c, int n, bool by_signal) {
+  char room[256];
+  if (c->state != CONN_OPEN) return;
+  c->eof = true; /* the end that comes behind it has nothing to add */
+  for (int turns = 0; turns < 64 && c->state == CONN_OPEN && !c->bye && conn_pump(c); turns++) {
+  }
+  if (c->state != CONN_OPEN) return;
+  if (c->bye)
+    conn_fail(c, REMORA_E_LOST, "%s: the far side said goodbye: %s", c->carrier.name, c->bye);
+  else if (by_signal)
+    conn_fail(c, REMORA_E_LOST, "%s: the far process was killed by %s", c->carrier.name,
+              rlimits_signal(c->carrier.limits, n, room, sizeof room));
+  else
+    conn_fail(c, REMORA_E_LOST, "%s: the far process ended with exit status %d%s", c->carrier.name, n,
+              rlimits_status(c->carrier.limits, n, room, sizeof room));
+}
+
 static void liveness_warden(remora_conn *c, const char *line) {
   int n;
   uint64_t now = uv_now(&c->hub->loop);
@@ -147,12 +164,12 @@ static void liveness_warden(remora_conn *c, const char *line) {
     c->last_look = now;
     if (!c->far_stopped) c->stopped_since = now;
     c->far_stopped = true;
-  } else if (sscanf(line, "remora exit %d", &n) == 1 && c->state == CONN_OPEN) {
-    conn_fail(c, REMORA_E_LOST, "%s: the far process ended with exit status %d", c->carrier.name, n);
-  } else if (sscanf(line, "remora signal %d", &n) == 1 && c->state == CONN_OPEN) {
-    char room[64];
-    conn_fail(c, REMORA_E_LOST, "%s: the far process was killed by %s", c->carrier.name,
-              signal_name(n, room, sizeof room));
+  } else if (strcmp(line, "remora watchdog") == 0 && c->state == CONN_OPEN) {
+    conn_fail(c, REMORA_E_LOST,
+              "%s: the far side said goodbye: ended by its watchdog: nothing heard for %" PRId64 " ms", c->carrier.name,
+              c->options->watchdog);
+  } else if (sscanf(line, "remora exit %d", &n) == 1 || sscanf(line, "remora signal %d", &n) == 1) {
+    liveness_ended(c, n, line[sizeof "remora " - 1] == 's');
   }
 }
 
@@ -250,9 +267,25 @@ static void look_cb(uv_timer_t *timer) {
   }
 }
 
+/* The far side's watchdog hears from this side at least three times in its time. */
+static void feed_cb(uv_timer_t *timer) {
+  remora_conn *c = timer->data;
+  uint64_t sent = c->session.bytes_out;
+  if (c->state == CONN_OPEN && sent == c->fed && !session_has_output(&c->session)) {
+    frame beat = {.kind = FRAME_BEAT};
+    (void)session_send_frame(&c->session, &beat, NULL, true);
+    conn_flush(c);
+  }
+  c->fed = sent;
+}
+
 void liveness_greeted(remora_conn *c) {
   liveness_split(c);
   (void)uv_timer_stop(&c->timer);
+  if (c->state == CONN_OPEN && c->options->watchdog > 0) {
+    uint64_t every = ((uint64_t)c->options->watchdog + 5) / 6; /* two looks to see a silence */
+    (void)uv_timer_start(&c->feed, feed_cb, every, every);
+  }
   if (c->state != CONN_OPEN || c->options->heartbeat <= 0) return;
   uint64_t every =
       (uint64_t)(c->options->heartbeat < c->options->dead_after ? c->options->heartbeat : c->options->dead_after) / 4;
@@ -279,6 +312,8 @@ int liveness_start(remora_conn *c) {
   (void)uv_timer_init(loop, &c->timer);
   conn_watch_handle(c, (uv_handle_t *)&c->timer);
   (void)uv_timer_start(&c->timer, timeout_cb, (uint64_t)c->options->timeout, 0);
+  (void)uv_timer_init(loop, &c->feed);
+  conn_watch_handle(c, (uv_handle_t *)&c->feed);
   (void)uv_timer_init(loop, &c->reaper);
   conn_watch_handle(c, (uv_handle_t *)&c->reaper);
   (void)uv_poll_init(loop, &c->error_poll, c->proc.errors);

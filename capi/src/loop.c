@@ -161,7 +161,11 @@ static void *background_main(void *arg) {
       h->driver = DRIVER_BACKGROUND;
       for (remora_conn *c = h->is_node ? h->conns : NULL; c; c = c->next)
         if (c->far && c->far->corked) conn_flush(c); /* the call that was to be quick is not */
+      uv_update_time(&h->loop);
+      int due = uv_backend_timeout(&h->loop);
+      h->background_until = due < 0 ? UINT64_MAX : uv_now(&h->loop) + (uint64_t)due;
       (void)loop_sleep(h, -1, NULL);
+      h->background_until = 0;
       if (h->driver != DRIVER_BACKGROUND) continue; /* a waiting thread has taken over meanwhile */
       loop_turn(h);
       inner_turn(h);
@@ -259,6 +263,15 @@ static void waiter_add(hub *h, waiter *w) {
   h->waiters = w;
 }
 
+/* The background thread may sleep on the loop since before a wait took it over, and need not notice what that wait has read: if the wait has set a timer
+ * that is due sooner, nobody would see to it. */
+static void loop_hand_back(hub *h) {
+  int due = h->background_until ? uv_backend_timeout(&h->loop) : -1;
+  if (due < 0 || uv_now(&h->loop) + (uint64_t)due >= h->background_until) return;
+  h->background_until = 0;
+  eventfd_set(h->kick_fd);
+}
+
 /* Leaves the wait; whoever drove hands over to another waiter, or to the lease. */
 static void waiter_leave(hub *h, waiter *w) {
   *w->link = w->next;
@@ -280,6 +293,7 @@ static void waiter_leave(hub *h, waiter *w) {
   }
   if (w->drives) h->lease_until = uv_hrtime() + HUB_LEASE_NS;
   if (h->background_deep) (void)pthread_cond_signal(&h->background_wake);
+  loop_hand_back(h);
 }
 
 remora_wait loop_wait(hub *h, waiter *w, int64_t ms) {
@@ -400,6 +414,7 @@ void loop_glance(hub *h) {
     h->driver = DRIVER_THREAD;
     loop_turn(h);
     h->driver = before;
+    loop_hand_back(h);
     if (h->inner->first) loop_changed(h);
   }
   hub_unlock(h);

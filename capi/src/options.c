@@ -1,6 +1,7 @@
 /* options.c: how to connect; every option is checked at the moment it is set. */
 #include "carrier.h"
 #include "error.h"
+#include "rlimits.h"
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -18,7 +19,8 @@ typedef enum option_kind {
   OPTION_NAMES,   /* list of text, or "all" */
   OPTION_ROOTS,   /* list of text, or map of text to such lists */
   OPTION_HOPS,    /* list of text or argv */
-  OPTION_ENV      /* map of text to text */
+  OPTION_ENV,     /* map of text to text */
+  OPTION_LIMITS   /* map of text to integers (rlimits.c) */
 } option_kind;
 
 static const char *const option_wanted[] = {
@@ -31,6 +33,7 @@ static const char *const option_wanted[] = {
     [OPTION_NAMES] = "a list of text, or \"all\"",
     [OPTION_ROOTS] = "a list of directories, or a map of languages to such lists",
     [OPTION_HOPS] = "a list of specs (text) and commands (lists of text)",
+    [OPTION_LIMITS] = "a map of limits to integers",
     [OPTION_ENV] = "a map of text to text whose keys are names of environment variables",
 };
 
@@ -63,6 +66,9 @@ static const option option_table[] = {
     {"roots", OPTION_ROOTS, OPTION_AT(roots), 0, 0},
     {"language", OPTION_TEXT, OPTION_AT(language), 0, 0},
     {"max_message", OPTION_NUMBER, OPTION_AT(max_message), 65536, UINT32_MAX},
+    {"limits", OPTION_LIMITS, OPTION_AT(limits), 0, 0},
+    {"nice", OPTION_NUMBER, OPTION_AT(nice), -20, 19},
+    {"watchdog", OPTION_NUMBER, OPTION_AT(watchdog), 0, OPTION_MS_MOST},
     {"onward", OPTION_FLAG, OPTION_AT(onward), 0, 0},
 };
 #define OPTION_COUNT (sizeof option_table / sizeof *option_table)
@@ -143,6 +149,8 @@ static bool option_fits(option_kind kind, const remora_value *v) {
     return option_is_hops(v);
   case OPTION_ENV:
     return option_is_env(v);
+  case OPTION_LIMITS:
+    return true; /* rlimits_check says more */
   }
   return false;
 }
@@ -221,12 +229,16 @@ int remora_options_set(remora_options *opts, const char *name, remora_value *val
   for (size_t i = 0; i < OPTION_COUNT && name; i++)
     if (strcmp(option_table[i].name, name) == 0) o = &option_table[i];
   int rc;
+  char room[256];
+  const char *wrong;
   if (!opts || !value) /* both are what a constructor returns when memory is out */
     rc = error_set(err, REMORA_E_NOMEM, NULL);
   else if (!o)
     rc = options_unknown(name ? name : "", err);
   else if (!option_fits(o->kind, value))
     rc = error_set(err, REMORA_E_INVALID, "option %s: must be %s", name, option_wanted[o->kind]);
+  else if (o->kind == OPTION_LIMITS && (wrong = rlimits_check(value, room, sizeof room)) != NULL)
+    rc = error_set(err, REMORA_E_INVALID, "option %s: %s", name, wrong);
   else
     rc = options_store(opts, o, value, err);
   remora_value_unref(value);

@@ -1,6 +1,7 @@
 /* spawn.c: starts programs as a guest should: no handler touched, nothing passed on, nobody else's child reaped. */
 #include "carrier.h"
 #include "error.h"
+#include "rlimits.h"
 #include "spec.h"
 
 #include <errno.h>
@@ -113,6 +114,13 @@ static void spawn_explain(const carrier *c, int number, remora_error **err) {
   free(shown);
 }
 
+/* It has read nothing yet. */
+static void spawn_undo(pid_t pid) {
+  kill(pid, SIGKILL);
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+  }
+}
+
 int carrier_spawn(const carrier *c, spawned *out, remora_error **err) {
   int in[2] = {-1, -1}, from[2] = {-1, -1}, errors[2] = {-1, -1};
   *out = (spawned){.pid = -1, .pidfd = -1, .to = -1, .from = -1, .errors = -1};
@@ -121,6 +129,8 @@ int carrier_spawn(const carrier *c, spawned *out, remora_error **err) {
     error_stage(err, "spawn", "%s: cannot make a pipe: %s", c->name, strerror(rc));
   else if ((rc = spawn_start(c, &out->pid, in[0], from[1], errors[1])) != 0)
     spawn_explain(c, rc, err);
+  else if (c->local_child && (rc = rlimits_apply(c->name, out->pid, c->limits, c->nice, err)) != 0)
+    spawn_undo(out->pid);
   spawn_close(&in[0]);
   spawn_close(&from[1]);
   spawn_close(&errors[1]);
@@ -162,20 +172,32 @@ int carrier_reap(const spawned *s, int *status) {
   return pid > 0 ? 1 : pid < 0 && errno == ECHILD ? 2 : 0;
 }
 
-char carrier_look(pid_t pid, uint64_t *cpu_ticks) {
-  char path[32], text[1024];
-  snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+/* What stands behind the name in the process's stat, from its third field on; NULL: gone, or there is no such file. */
+static const char *spawn_stat(pid_t pid, char *text, size_t size) {
+  char path[32];
+  (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  ssize_t got = read(fd, text, sizeof text - 1);
+  if (fd < 0) return NULL;
+  ssize_t got = read(fd, text, size - 1);
   close(fd);
-  if (got <= 0) return 0;
+  if (got <= 0) return NULL;
   text[got] = '\0';
   /* PID (COMM) STATE 10 numbers UTIME STIME ...; COMM may hold blanks and parentheses, numbers do not. */
-  const char *p = memrchr(text, ')', (size_t)got);
-  char state;
+  return memrchr(text, ')', (size_t)got);
+}
+
+char carrier_look(pid_t pid, uint64_t *cpu_ticks) {
+  char text[1024], state;
+  const char *p = spawn_stat(pid, text, sizeof text);
   unsigned long long utime, stime;
   if (!p || sscanf(p, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu", &state, &utime, &stime) != 3) return 0;
   if (cpu_ticks) *cpu_ticks = utime + stime;
   return state;
+}
+
+uint64_t carrier_birth(pid_t pid) {
+  char text[1024];
+  const char *p = spawn_stat(pid, text, sizeof text);
+  for (int fields = 0; p && fields < 20; fields++) p = strchr(p + 1, ' ');
+  return p ? strtoull(p, NULL, 10) : 0;
 }

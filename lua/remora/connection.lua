@@ -110,6 +110,13 @@ local function map(value, what)
   return copy
 end
 
+local function integers(value, what)
+  if type(value) ~= "table" then errors.invalid("%s: a table is wanted, not a %s", what, type(value)) end
+  local copy = marks.map {}
+  for k, v in pairs(value) do copy[text(k, what)] = integer(v, what) end
+  return copy
+end
+
 local function modules(value, what)
   if value == "all" then return value end
   return type(value) == "string" and marks.list { value } or texts(value, what)
@@ -131,6 +138,9 @@ local OPTIONS = {
   modules = modules,
   deny = function(value, what) return type(value) == "string" and marks.list { value } or texts(value, what) end,
   max_message = integer,
+  limits = integers,
+  nice = integer,
+  watchdog = milliseconds,
   onward = flag,
 }
 

@@ -188,6 +188,9 @@ def _begin(
     deny: Union[None, str, Sequence[str]] = None,
     roots: Union[None, Sequence[str], Mapping[str, Sequence[str]]] = None,
     max_message: Optional[int] = None,
+    limits: Optional[Mapping[str, int]] = None,
+    nice: int = 0,
+    watchdog: float = 0.0,
     onward: bool = False,
     on_output: Optional[Callable[[str, bytes], Any]] = None,
 ) -> Any:
@@ -208,6 +211,9 @@ def _begin(
         "modules": None if modules is None else modules if isinstance(modules, str) and modules == "all" else _module_list(modules),
         "deny": None if deny is None else _module_list(deny),
         "max_message": max_message,
+        "limits": None if limits is None else dict(limits),
+        "nice": nice or None,
+        "watchdog": _ms(watchdog) or None,
         "onward": bool(onward),
         "roots": _roots(node, roots),
         "language": _LANGUAGE,
@@ -258,6 +264,9 @@ def connect(spec: Optional[Spec] = "-", **options: Any) -> Connection:
     deny         packages and modules that are never served, whatever else allows them, with all below them
     roots        directories where modules for the far side are looked for; or a dict of languages to such lists
     max_message  bytes of the longest message (256 MiB)
+    limits       what the far process may use: {"memory": bytes, "cpu": seconds, "files": n, "processes": n, "file_size": bytes, "core": bytes}
+    nice         added to the far process's niceness (0)
+    watchdog     seconds; the far process ends itself when it has heard nothing from here for so long (0: never)
     onward       whether the far side may have connections made from here, behind the hops of its own (False)
     on_output    fn(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes, on the dispatcher thread or one that waits
                  for a call; without it that goes to sys.stdout and sys.stderr

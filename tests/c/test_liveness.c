@@ -140,6 +140,29 @@ static void test_end_is_noticed_in_the_background(void **state) {
   finish(c);
 }
 
+/* The wait for a connection takes the loop over from the background thread, which sleeps until the time limit of that wait. What is due sooner then, the
+ * far side's watchdog, is not overslept, though nobody waits any more. */
+static void test_watchdog_is_fed_while_nobody_waits(void **state) {
+  (void)state;
+  remora_error *err = NULL;
+  remora_options *opts = remora_options_new();
+  assert_int_equal(remora_options_set(opts, "watchdog", remora_int(600), &err), 0);
+  assert_int_equal(
+      remora_options_set(opts, "interpreter", pack("ssss", "sh", "-c", "sleep 0.5; exec python3 \"$@\"", "sh"), &err),
+      0);
+  remora_future *f = remora_connect_start("-", opts, &err);
+  WORKS(err);
+  (void)remora_options_free(opts);
+  const struct timespec moment = {.tv_nsec = 200000000}, long_while = {.tv_sec = 2};
+  (void)nanosleep(&moment, NULL);
+  (void)remora_value_unref(await(f));
+  remora_conn *c = remora_future_conn(f);
+  (void)remora_future_unref(f);
+  (void)nanosleep(&long_while, NULL);
+  assert_int_equal(int_of(run(c, "identity", pack("i", 5))), 5);
+  finish(c);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- busy is not dead */
 
 static void expect_alive(const char *function, remora_value *args) {
@@ -227,6 +250,7 @@ int main(void) {
       cmocka_unit_test(test_rubbish_on_the_wire),
       cmocka_unit_test(test_dead_while_a_grandchild_holds_the_pipe),
       cmocka_unit_test(test_end_is_noticed_in_the_background),
+      cmocka_unit_test(test_watchdog_is_fed_while_nobody_waits),
       cmocka_unit_test(test_sleep_is_not_death),
       cmocka_unit_test(test_computing_is_not_death),
       cmocka_unit_test(test_holding_the_lock_is_not_death),

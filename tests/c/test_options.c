@@ -103,6 +103,11 @@ static void test_options(void **state) {
       {"max_message", make_4g, NULL},
       {"max_message", make_below_64k, "65535 is not between 65536 and 4294967295"},
       {"max_message", make_above_4g, "4294967296 is not between"},
+      {"limits", make_text, "option limits: must be a map of limits to integers"},
+      {"nice", make_minus, NULL},
+      {"nice", make_second, "option nice: 1000 is not between -20 and 19"},
+      {"watchdog", make_second, NULL},
+      {"watchdog", make_minus, "option watchdog: -1 is not between 0 and 2147483647"},
       {"onward", make_true, NULL},
       {"onward", make_zero, "option onward: must be true or false"},
       {"node", make_text, NULL},
@@ -144,7 +149,7 @@ static void test_options(void **state) {
       {"roots", make_list, NULL},
       {"roots", make_numbers, "option roots: must be a list of directories, or a map of languages to such lists"},
       {"queue", make_null, "unknown option \"queue\"; known are node, timeout"},
-      {"colour", make_text, "max_message, onward, queue (by remora_options_set_queue)"},
+      {"colour", make_text, "max_message, limits, nice, watchdog, onward, queue (by remora_options_set_queue)"},
   };
   for (size_t i = 0; i < COUNT(table); i++) {
     remora_options *opts = remora_options_new();

@@ -20,6 +20,18 @@ describe("futures", function()
     assert.has_error(function() remora.await_future(5) end)
   end)
 
+  it("fail at their time, and watchdogs are fed, while this side computes", function()
+    local conn = helper.connect { watchdog = 0.6 }
+    local nap = remora.options(remora.can_on(conn, "time.sleep"), { timeout = 0.5 })
+    local future = remora.start(nap)(1)
+    local late = os.time() + 3
+    while os.time() < late do end
+    assert.is_true(future:done())
+    assert.are.equal("Timeout", future:error().class)
+    assert.is_true(conn:is_valid())
+    conn:close()
+  end)
+
   it("are many at once", function()
     local futures = {}
     for i = 1, 500 do futures[i] = remora.start(add)(i, 1) end

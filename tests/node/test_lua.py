@@ -329,7 +329,7 @@ def test_wrong_protocol(near):
 def guarded(near, lua):
     """A node under its warden, in a process group of its own as the hub makes one."""
     start = embed.pack("lua").start()
-    return lambda: near(argv=["setsid", "-w", "sh", "-c", 'start=$1 every=$2 lua=$3; exec sh -c "$start" sh "$every" "$4" "$lua"',
+    return lambda: near(argv=["setsid", "-w", "sh", "-c", 'start=$1 every=$2 lua=$3; exec sh -c "$start" sh "$every" 0 "$4" "$lua"',
                               "sh", start, "1", lua])
 
 
@@ -357,12 +357,12 @@ def test_warden_ends_what_nobody_listens_to(guarded):
 
 def test_any_lua_is_found(near):
     start = embed.pack("lua").start()
-    n = near(argv=["sh", "-c", 'exec sh -c "$1" sh 0 "$2" "lua*"', "sh", start])
+    n = near(argv=["sh", "-c", 'exec sh -c "$1" sh 0 0 "$2" "lua*"', "sh", start])
     assert n.can("smoke:add")(1, 2) == 3 and n.hello["pid"] == n.process.pid
 
 
 def test_no_lua_is_found():
-    done = subprocess.run(["/bin/sh", "-c", embed.pack("lua").start(), "sh", "0", "", "lua*"], env={"PATH": "/nowhere"},
+    done = subprocess.run(["/bin/sh", "-c", embed.pack("lua").start(), "sh", "0", "0", "", "lua*"], env={"PATH": "/nowhere"},
                           stderr=subprocess.PIPE, timeout=20)
     assert done.returncode == 127 and b"not found" in done.stderr
 

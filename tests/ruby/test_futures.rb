@@ -23,6 +23,17 @@ class TestFutures < FarTest
     refute future.result.first
   end
 
+  def test_their_time_goes_on_while_this_side_computes
+    conn = Remora.connect("-", node: :python, watchdog: 0.6, heartbeat: 0.5, dead_after: 1.5)
+    nap = Remora.start(Remora.options(Remora.can_on(conn, "time.sleep"), timeout: 0.5)).call(1)
+    late = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 2.5
+    nil while Process.clock_gettime(Process::CLOCK_MONOTONIC) < late
+    assert nap.resolved?
+    assert_kind_of Remora::Timeout, nap.reason
+    assert conn.valid?
+    conn.close
+  end
+
   def test_not_in_time
     future = Remora.start(far("nap")).call(0.3)
     assert_raises(Remora::Timeout) { future.value!(0.01) }

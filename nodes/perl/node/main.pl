@@ -6,6 +6,7 @@ our (%spill, $bits, $guardian, $guard, $quiet, $loud);
 our $yield;  # the number of sched_yield, 0 where it is not known
 
 our ($collected, $idle, $timer) = (0, 0);
+our ($watchdog, $reads, $reads_seen, $heard, $looked) = (0, 0, -1, 0, 0);
 our %timers = (x86_64 => [222, 223], aarch64 => [107, 110], riscv64 => [107, 110], powerpc64le => [240, 241], s390x => [254, 255]);
 
 sub machine {  # later
@@ -90,6 +91,29 @@ sub attend {
   }
   do { flush() } while $noted;
   beat();
+  watch_near() if $watchdog;
+}
+
+# The watchdog: ends the process when nothing has come for so long.
+sub watch_near {  # later
+  my $now = clock();
+  vec(my $ready = '', fileno $R, 1) = 1;
+  # At last: whoever was stopped, or could not run, has not listened.
+  if ($reads != $reads_seen || select($ready, undef, undef, 0) > 0 || $now - $looked > $watchdog / 2 + 1) { $heard = $now }
+  elsif ($now - $heard >= $watchdog) {
+    fatal(bless {message => sprintf 'ended by its watchdog: nothing heard for %.0f ms', $watchdog * 1000}, 'Remora::Node::Fault');
+  }
+  ($reads_seen, $looked) = ($reads, $now);
+}
+
+# While user code sleeps, a timer of the system wakes us to look; where its system call is not known, only what computes is woken.
+sub watch_always {  # later
+  my $numbers = $timers{machine()} or return;
+  my ($id, $event) = ("\0" x 8, pack 'Q i i x48', 0, 29, 0);  # SIGIO
+  return if syscall $numbers->[0], 1, $event, $id;  # CLOCK_MONOTONIC
+  my ($seconds, $ns) = (int $watchdog / 4, int(($watchdog / 4 - int $watchdog / 4) * 1e9));
+  my $times = pack 'q4', $seconds, $ns, $seconds, $ns;
+  syscall $numbers->[1], unpack('i', $id) + 0, 0, $times, 0;
 }
 
 # While user code runs, what arrives (and the end) is told by SIGIO.
@@ -197,11 +221,16 @@ sub receive {
     my $then = clock();
     my $left = beat_in();
     $left = $end - $then if defined $end && (!defined $left || $end - $then < $left);
+    $left = $watchdog / 4 if $watchdog && (!defined $left || $left > $watchdog / 4);
     $left = 0 if defined $left && $left < 0;
     $found = select $ready = $bits, undef, undef, $left;
     my $now = clock();
     $misses = 0 if $now - $then < 1e-4;  # a spin would have found it
-    if ($found <= 0) { beat(); return }
+    if ($found <= 0) {
+      beat();
+      watch_near() if $watchdog;
+      return;
+    }
   }
   if (vec $ready, fileno $R, 1) { read_wire() }
   elsif ($guardian && vec $ready, fileno $guardian, 1) { end() }
@@ -221,6 +250,7 @@ sub read_wire {
     }
     $n = sysread $R, $buf, 65536, length $buf;
   }
+  $reads++;
   end() if !$n && (defined $n || $! != 4 && $! != 11);
 }
 
@@ -335,6 +365,7 @@ sub hello {
   fault("protocol 1 here, $told->{protocol} there") if !defined $told->{protocol} || $told->{protocol} != 1;
   $credit = $told->{credit} if defined $told->{credit};
   $heartbeat = ($told->{heartbeat} || 0) / 1000;
+  $watchdog = ($told->{watchdog} || 0) / 1000;
   $most = $told->{max_message} if $told->{max_message};
 }
 
@@ -392,6 +423,7 @@ sub begin {
     my $tick = $heartbeat / 4 < 0.5 ? $heartbeat / 4 : 0.5;
     Time::HiRes::setitimer(2, $tick, $tick);  # ITIMER_PROF
   }
+  watch_always() if $watchdog;
   unshift @INC, sub { $_[1] =~ m{\ARemora(?:/Files)?\.pm\z} ? &serve_module : () };
   push @INC, \&serve_module;
 }

@@ -110,6 +110,8 @@ class Node(Session):
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.forked)
         self.second = _thread.start_new_thread(self.understudy, NONE)
+        if self.told.get("watchdog"):
+            _thread.start_new_thread(self.watch_near, (self.told["watchdog"] / 1000,))
 
     def forked(self):  # later
         """A child of user code must not keep the wire open, nor use it."""
@@ -417,6 +419,26 @@ class Node(Session):
         if now >= self.next_beat(now):
             with self.write_lock:
                 self.write([pack_head(0, BEAT, 0, 0, 0, 0, 0, 0)])
+
+    def watch_near(self, limit):  # later
+        """The watchdog: ends the process when nothing has come for so long. A thread of its own, so that nothing else has to look at the clock."""
+        poller = select.poll()
+        poller.register(self.rfd, select.POLLIN)
+        doze = _thread.allocate_lock()
+        doze.acquire()
+        seen = None
+        heard = then = clock()
+        while True:
+            doze.acquire(True, limit / 4)
+            now = clock()
+            new = self.buf, self.into, self.rest  # every read makes a new one of these
+            if seen is None or any(a is not b for a, b in zip(seen, new)) or poller.poll(0) or now - then > limit / 2 + 1:
+                heard = now  # at last: whoever was stopped, or could not run, has not listened
+            elif now - heard >= limit:
+                _thread.start_new_thread(lambda: (doze.acquire(True, 2), os._exit(1)), NONE)  # nobody may read it
+                fatal(Fault("ended by its watchdog: nothing heard for %d ms" % int(limit * 1000)))
+            seen = new
+            then = now
 
     def lost(self, why):  # later
         self.end()

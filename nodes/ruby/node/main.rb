@@ -34,6 +34,7 @@ module Remora
       @commands = {}  # call -> a command that runs for it
       @last = 0.0
       @misses = 0  # spins in a row that found nothing
+      @reads = 0
       @mark = -1
       @beat_at = 0.0
     end
@@ -72,6 +73,7 @@ module Remora
       watch_forks
       @second = Thread.new { understudy }
       @second.report_on_exception = false
+      watch_near(@told["watchdog"] / 1000.0) if @told["watchdog"]
     end
 
     def receive_hello
@@ -313,6 +315,7 @@ module Remora
       if @rest > 0
         data = @r.read_nonblock([@rest, PIECE].min, @spare, exception: false)
         return false if data == :wait_readable
+        @reads += 1
         data ? pour(data) : finish
         Thread.pass
         return true
@@ -321,6 +324,7 @@ module Remora
       return false if got == :wait_readable
       return finish if got.nil?
       @misses = 0
+      @reads += 1
       if @at < @buf.bytesize
         @buf = @buf.byteslice(@at, @buf.bytesize - @at) << got
       else
@@ -498,6 +502,28 @@ module Remora
 
     def beat(now)
       @write_lock.synchronize { write(Remora.frame(BEAT)) } if now >= next_beat(now)
+    end
+
+    # The watchdog: ends the process when nothing has come for so long. A thread of its own, so that nothing else has to look at the clock.
+    def watch_near(limit)
+      Thread.new do
+        reads = nil
+        heard = before = Remora.clock
+        while true
+          sleep limit / 4
+          now = Remora.clock
+          if reads != @reads || IO.select([@r], nil, nil, 0) || now - before > limit / 2 + 1
+            heard = now  # at last: whoever was stopped, or could not run, has not listened
+          elsif now - heard >= limit
+            Thread.new { sleep 2; exit!(1) }  # nobody may read it
+            fatal(Fault.new("ended by its watchdog: nothing heard for #{(limit * 1000).round} ms"))
+          end
+          reads = @reads
+          before = now
+        end
+      rescue IOError
+        nil  # the end
+      end.report_on_exception = false
     end
 
     # The process goes with its connection. User code gets a second for what it does at exit.

@@ -105,7 +105,7 @@ module Remora
 
     class << self
       def begin(spec, node: :ruby, timeout: 10.0, heartbeat: Connection::HEARTBEAT, dead_after: Connection::DEAD_AFTER, interpreter: nil, env: nil,
-                cwd: nil, modules: nil, deny: nil, max_message: nil, onward: false, roots: nil, **argvs)
+                cwd: nil, modules: nil, deny: nil, max_message: nil, limits: nil, nice: 0, watchdog: 0, onward: false, roots: nil, **argvs)
         unknown = argvs.keys - TEXTS
         raise Internal.invalid("connect has no option #{unknown.first}") unless unknown.empty?
         given = {
@@ -114,7 +114,8 @@ module Remora
           heartbeat: heartbeat == Connection::HEARTBEAT ? nil : ms(heartbeat),
           dead_after: dead_after == Connection::DEAD_AFTER ? nil : ms(dead_after),
           interpreter: interpreter && text_or_list(interpreter), env: env&.to_h { |key, value| [key.to_s, value.to_s] }, cwd: cwd && text(cwd),
-          modules: modules && module_list(modules), deny: deny && module_names(deny), max_message: max_message, onward: onward ? true : false, roots: module_roots(node.to_s, roots),
+          modules: modules && module_list(modules), deny: deny && module_names(deny), max_message: max_message,
+          limits: limits&.to_h { |key, value| [key.to_s, value] }, nice: nice == 0 ? nil : nice, watchdog: watchdog == 0 ? nil : ms(watchdog), onward: onward ? true : false, roots: module_roots(node.to_s, roots),
           language: "ruby #{RUBY_VERSION}", **argvs.compact.transform_values { |words| texts(words) }
         }
         where = given[:command] ? nil : plain_spec(spec)
@@ -192,6 +193,9 @@ module Remora
     # modules      further files or packages that the far side may fetch from here, or "all"; roots: directories to look in, before $LOAD_PATH
     # deny         files and packages that are never served, whatever else allows them, with all below them
     # max_message  bytes of the longest message (256 MiB)
+    # limits       what the far process may use: { memory: bytes, cpu: seconds, files: n, processes: n, file_size: bytes, core: bytes }
+    # nice         added to the far process's niceness (0)
+    # watchdog     seconds; the far process ends itself when it has heard nothing from here for so long (0: never)
     # onward       whether the far side may have connections made from here, behind the hops of its own (false)
     # on_output    callable(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes; without it that goes to $stdout and $stderr
     #
