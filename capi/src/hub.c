@@ -1,5 +1,6 @@
 /* hub.c: the one state of the process: made when first needed, left behind by fork(), ended at the host's exit. */
 #include "hub.h"
+#include "prompt.h"
 #include "trace.h"
 
 #include <signal.h>
@@ -29,6 +30,7 @@ static void hub_forked(void) {
     if (c->proc.from >= 0) close(c->proc.from);
     if (c->proc.errors >= 0) close(c->proc.errors);
     if (c->proc.pidfd >= 0) close(c->proc.pidfd);
+    prompt_forked(c);
   }
   close(h->kick_fd);
   close(uv_backend_fd(&h->loop));

@@ -18,7 +18,8 @@ typedef enum option_kind {
   OPTION_NAMES,   /* list of text, or "all" */
   OPTION_ROOTS,   /* list of text, or map of text to such lists */
   OPTION_HOPS,    /* list of text or argv */
-  OPTION_ENV      /* map of text to text */
+  OPTION_ENV,     /* map of text to text */
+  OPTION_CALLBACK /* an object that is called, or false */
 } option_kind;
 
 static const char *const option_wanted[] = {
@@ -32,6 +33,7 @@ static const char *const option_wanted[] = {
     [OPTION_ROOTS] = "a list of directories, or a map of languages to such lists",
     [OPTION_HOPS] = "a list of specs (text) and commands (lists of text)",
     [OPTION_ENV] = "a map of text to text whose keys are names of environment variables",
+    [OPTION_CALLBACK] = "a function of this side, or false",
 };
 
 typedef struct option {
@@ -64,6 +66,7 @@ static const option option_table[] = {
     {"language", OPTION_TEXT, OPTION_AT(language), 0, 0},
     {"max_message", OPTION_NUMBER, OPTION_AT(max_message), 65536, UINT32_MAX},
     {"onward", OPTION_FLAG, OPTION_AT(onward), 0, 0},
+    {"on_prompt", OPTION_CALLBACK, OPTION_AT(on_prompt), 0, 0},
 };
 #define OPTION_COUNT (sizeof option_table / sizeof *option_table)
 
@@ -143,6 +146,8 @@ static bool option_fits(option_kind kind, const remora_value *v) {
     return option_is_hops(v);
   case OPTION_ENV:
     return option_is_env(v);
+  case OPTION_CALLBACK:
+    return remora_value_kind(v) == REMORA_OBJECT || (remora_value_kind(v) == REMORA_BOOL && !remora_as_bool(v));
   }
   return false;
 }

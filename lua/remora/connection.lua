@@ -132,6 +132,7 @@ local OPTIONS = {
   deny = function(value, what) return type(value) == "string" and marks.list { value } or texts(value, what) end,
   max_message = integer,
   onward = flag,
+  on_prompt = function(value) return value end, -- checked in C
 }
 
 -- Where Lua's modules for the far side are looked for: the directories of package.path.

@@ -165,6 +165,7 @@ def _begin(
     roots: Union[None, Sequence[str], Mapping[str, Sequence[str]]] = None,
     max_message: Optional[int] = None,
     onward: bool = False,
+    on_prompt: Union[None, bool, Callable[[Dict[str, Any]], Any]] = None,
     on_output: Optional[Callable[[str, bytes], Any]] = None,
 ) -> Any:
     """(future of the connection, on_output)"""
@@ -185,6 +186,7 @@ def _begin(
         "deny": None if deny is None else _module_list(deny),
         "max_message": max_message,
         "onward": bool(onward),
+        "on_prompt": on_prompt,
         "roots": _roots(node, roots),
         "language": _LANGUAGE,
     }
@@ -235,6 +237,7 @@ def connect(spec: Optional[Spec] = "-", **options: Any) -> Connection:
     roots        directories where modules for the far side are looked for; or a dict of languages to such lists
     max_message  bytes of the longest message (256 MiB)
     onward       whether the far side may have connections made from here, behind the hops of its own (False)
+    on_prompt    fn(question): answers what ssh and sudo ask (docs/python.md); False: nobody does; without it the user's terminal, if there is one
     on_output    fn(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes, on the dispatcher thread or one that waits
                  for a call; without it that goes to sys.stdout and sys.stderr
 
