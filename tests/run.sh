@@ -65,7 +65,7 @@ suite_lua() { tests/lua/run.sh; }
 suite_node() { pytest tests/node; }
 suite_carriers() {
   pytest tests/carriers || return 1
-  REMORA_TEST_SUDO=1 tests/fixtures/sudo-namespace.sh env "PATH=$PATH" "$PYTHON" -m pytest -q -p no:cacheprovider tests/carriers/test_sudo.py
+  REMORA_TEST_SUDO=1 tests/fixtures/sudo-namespace.sh env "PATH=$PATH" "$PYTHON" -m pytest -q -p no:cacheprovider tests/carriers/test_sudo.py tests/carriers/test_passwords.py
   case $? in 0) ;; 77) echo "the tests of sudo need root and were left out" ;; *) return 1 ;; esac
 }
 suite_docs() { BUILD=$BUILD PYTHON=$PYTHON bash examples/run_all.sh && pytest tests/docs; }
