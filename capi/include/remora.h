@@ -244,6 +244,9 @@ REMORA_API REMORA_NEW remora_options *remora_options_new(void);
  *   watchdog     int    ms; the far process ends itself when it has heard nothing from here for so long (0: never); this side then speaks
  *                       three times in that time, whatever its threads do
  *   onward       bool   the far side may have connections made from here, behind the hops of its own (false)
+ *   on_prompt    object that is called with each question of ssh and sudo, a map of kind, text, conn, hop, attempt and from, and returns text, a bool or null
+ *                       (docs/prompts.md), on its queue; or false: nobody is asked. Else the terminal of this process, if it has one and is in its foreground.
+ *                       `timeout` does not run while a question is open, which may be for five minutes. What is returned is wiped
  *   queue        set with remora_options_set_queue */
 REMORA_API int remora_options_set(remora_options *opts, const char *name, remora_value *value, remora_error **err);
 /* Where output and other events of the connection go; the default is remora_default_queue(). Keeps a reference. */

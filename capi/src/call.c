@@ -364,11 +364,14 @@ static int call_answer_kind(remora_conn *c, const message *m, uint8_t kind, cons
     frame head = {.kind = kind, .call = m->head.call};
     hub_lock(h);
     if (c->state != CONN_CLOSED) { /* else nobody waits any more */
+      c->session.secret = m->secret;
       rc = call_send(c, &head, NULL, &out, err);
+      c->session.secret = false;
       if (!c->far || !c->far->corked) conn_flush(c);
     }
     hub_unlock(h);
   }
+  if (m->secret && out.body) explicit_bzero((char *)(uintptr_t)out.body, out.length);
   codec_out_clear(&out);
   return rc;
 }

@@ -72,8 +72,9 @@ static void carrier_wrap_alive(spec_words *ssh, const remora_options *opts) {
 }
 
 /* `words` becomes the ssh client's argv that runs them at the last of `count` hosts, by way of the others. `near`: this
- * is the first ssh, to which the options are addressed; further ones run on hosts that know nothing of our files. */
-static void carrier_wrap_ssh(spec_words *words, const spec_hop *const *hops, size_t count, bool near,
+ * is the first ssh, to which the options are addressed; further ones run on hosts that know nothing of our files.
+ * `asks`: it has our helper for what it wants to know. */
+static void carrier_wrap_ssh(spec_words *words, const spec_hop *const *hops, size_t count, bool near, bool asks,
                              const remora_options *opts) {
   const spec_hop *last = hops[count - 1];
   spec_words ssh = {0};
@@ -86,7 +87,7 @@ static void carrier_wrap_ssh(spec_words *words, const spec_hop *const *hops, siz
   if (near) spec_words_add_value(&ssh, opts->ssh_options);
   if (near) carrier_wrap_alive(&ssh, opts);
   static const char *const fixed[] = {"-o", "BatchMode=yes", "-o", "RemoteCommand=none", "-T", "-e", "none"};
-  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) spec_words_add(&ssh, fixed[i]);
+  for (size_t i = asks ? 2 : 0; i < sizeof fixed / sizeof *fixed; i++) spec_words_add(&ssh, fixed[i]);
   if (last->port) {
     char port[16];
     snprintf(port, sizeof port, "%d", last->port);
@@ -115,19 +116,39 @@ static void carrier_wrap_ssh(spec_words *words, const spec_hop *const *hops, siz
   *words = ssh;
 }
 
-/* -n: never ask. -H: HOME is the user's own, also where sudoers keeps ours; the rest of the environment, PATH included,
+/* What the sudo asks: by way of the helper; with a prompt of our own on its standard input (its number); nothing. -H: HOME is the user's own, also where sudoers keeps ours; the rest of the environment, PATH included,
  * is sudoers' business. use_pty does no harm: without a terminal (ours is a session of its own, ssh runs with -T) sudo
  * makes none and passes the pipes on. requiretty cannot be met, and carrier_explain says so. */
-static void carrier_wrap_sudo(spec_words *words, const spec_hop *hop, const remora_options *opts) {
+static void carrier_wrap_sudo(spec_words *words, const spec_hop *hop, size_t number, bool helper,
+                              const remora_options *opts) {
   spec_words sudo = {0};
   if (opts->sudo)
     spec_words_add_value(&sudo, opts->sudo);
   else
     spec_words_add(&sudo, "sudo");
-  const char *const fixed[] = {"-n", "-H", "-u", hop->user, "--"};
+  if (helper || !number) {
+    spec_words_add(&sudo, helper ? "-A" : "-n");
+  } else { /* sudo makes one sign of two, so that nobody who prints this line asks */
+    char *prompt = NULL;
+    if (asprintf(&prompt, "%s%%%%%zu?", opts->ask_nonce, number) < 0) prompt = NULL;
+    spec_words_add(&sudo, "-S");
+    spec_words_add(&sudo, "-p");
+    spec_words_take(&sudo, prompt);
+  }
+  const char *const fixed[] = {"-H", "-u", hop->user, "--"};
   for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) spec_words_add(&sudo, fixed[i]);
   spec_words_move(&sudo, words);
   *words = sudo;
+}
+
+/* Behind the last sudo that may ask: says that it runs, so that nothing else is read as a password. */
+static void carrier_wrap_gate(spec_words *words, const remora_options *opts) {
+  static const char *const shell[] = {"sh", "-c", "printf '%s!' \"$1\" >&2 && shift && exec \"$@\"", "sh"};
+  spec_words gate = {0};
+  for (size_t i = 0; i < sizeof shell / sizeof *shell; i++) spec_words_add(&gate, shell[i]);
+  spec_words_add(&gate, opts->ask_nonce);
+  spec_words_move(&gate, words);
+  *words = gate;
 }
 
 static void carrier_wrap_command(spec_words *words, const spec_hop *hop) {
@@ -203,12 +224,17 @@ static void carrier_setenv(spec_words *envp, const char *name, const char *value
 /* What the program that is started here finds in its environment; nothing in `envp` means ours. */
 static void carrier_environment(spec_words *envp, const carrier *c, const remora_options *opts) {
   /* Batch mode does not reach the ssh that -J starts for the hosts between, and that one would open a window to ask. */
-  bool ask = c->has_ssh && !getenv("SSH_ASKPASS_REQUIRE");
+  bool quiet = c->has_ssh && !c->helper && !getenv("SSH_ASKPASS_REQUIRE");
   size_t count = c->local_child ? remora_length(opts->env) : 0;
   const char *mark = c->local_child ? keeper_mark() : "";
-  if (!ask && !count && !*mark) return;
+  if (!quiet && !count && !c->helper && !*mark) return;
   for (char **item = environ; item && *item; item++) spec_words_add(envp, *item);
-  if (ask) carrier_setenv(envp, "SSH_ASKPASS_REQUIRE", "never");
+  if (quiet) carrier_setenv(envp, "SSH_ASKPASS_REQUIRE", "never");
+  if (c->helper) {
+    carrier_setenv(envp, PROMPT_VARIABLE, opts->ask_socket);
+    carrier_setenv(envp, c->outermost == CARRIER_SUDO ? "SUDO_ASKPASS" : "SSH_ASKPASS", opts->ask_helper);
+    if (c->outermost == CARRIER_SSH) carrier_setenv(envp, "SSH_ASKPASS_REQUIRE", "force");
+  }
   for (size_t i = 0; i < count; i++)
     carrier_setenv(envp, remora_as_text(remora_key_at(opts->env, i), NULL),
                    remora_as_text(remora_at(opts->env, i), NULL));
@@ -227,7 +253,8 @@ static char *carrier_name(const spec_chain *chain) {
 }
 
 /* Wraps the far command into the hops from the last to the first; `hops` holds no dashes. */
-static void carrier_wrap(spec_words *words, const spec_hop *const *hops, size_t count, const remora_options *opts) {
+static void carrier_wrap(spec_words *words, const spec_hop *const *hops, size_t count, carrier *c,
+                         const remora_options *opts) {
   size_t first_ssh = 0;
   while (first_ssh < count && hops[first_ssh]->type != CARRIER_SSH) first_ssh++;
   for (size_t end = count; end > 0;) {
@@ -235,30 +262,38 @@ static void carrier_wrap(spec_words *words, const spec_hop *const *hops, size_t 
     size_t start = end - 1;
     if (hop->type == CARRIER_SSH) {
       while (start > 0 && hops[start - 1]->type == CARRIER_SSH) start--;
-      carrier_wrap_ssh(words, hops + start, end - start, start == first_ssh, opts);
+      carrier_wrap_ssh(words, hops + start, end - start, start == first_ssh, start == 0 && c->helper, opts);
     } else if (hop->type == CARRIER_SUDO) {
-      carrier_wrap_sudo(words, hop, opts);
+      bool helper = start == 0 && c->helper, asks = !helper && opts->ask_person;
+      if (asks && !c->gated) carrier_wrap_gate(words, opts);
+      c->gated |= asks;
+      carrier_wrap_sudo(words, hop, asks ? end : 0, helper, opts);
     } else {
       carrier_wrap_command(words, hop);
     }
+    c->first_group = end - start;
     end = start;
   }
 }
 
 static int carrier_plan_chain(carrier *c, const spec_chain *chain, const language *node, const remora_options *opts,
                               const struct remora_embedded_node *program, remora_error **err) {
-  spec_words words = {0}, envp = {0};
+  spec_words words = {0}, envp = {0}, names = {0};
   const spec_hop **hops = calloc(chain->count, sizeof *hops);
   size_t count = 0;
   if (!hops) return error_set(err, REMORA_E_NOMEM, NULL);
   for (size_t i = 0; i < chain->count; i++) {
-    if (chain->hops[i].type != CARRIER_CHILD) hops[count++] = &chain->hops[i];
+    if (chain->hops[i].type != CARRIER_CHILD) {
+      hops[count++] = &chain->hops[i];
+      spec_words_add(&names, chain->hops[i].name);
+    }
     c->has_ssh |= chain->hops[i].type == CARRIER_SSH;
     c->has_sudo |= chain->hops[i].type == CARRIER_SUDO;
   }
   c->local_child = count == 0;
   c->own_group = node->heeds_interrupt;
   c->outermost = count ? hops[0]->type : CARRIER_CHILD;
+  c->helper = *opts->ask_helper && (c->outermost == CARRIER_SSH || c->outermost == CARRIER_SUDO);
 
   int rc = carrier_interpreter(&words, node, opts, err);
   if (rc == 0) {
@@ -286,19 +321,22 @@ static int carrier_plan_chain(carrier *c, const spec_chain *chain, const languag
       words.failed = true;
     c->nice = c->local_child ? opts->nice : 0;
     c->limits = opts->limits ? remora_value_ref(opts->limits) : NULL;
-    carrier_wrap(&words, hops, count, opts);
+    carrier_wrap(&words, hops, count, c, opts);
     carrier_environment(&envp, c, opts);
     rc = carrier_translate(&words, node, err);
-    if (rc == 0 && (words.failed || envp.failed || !c->name || !c->interpreter))
+    if (rc == 0 && (words.failed || envp.failed || names.failed || !c->name || !c->interpreter))
       rc = error_set(err, REMORA_E_NOMEM, NULL);
     if (rc == 0) {
       c->argv = words.items;
       c->envp = envp.items;
-      words = envp = (spec_words){0};
+      c->hops = names.items;
+      c->nhops = names.count;
+      words = envp = names = (spec_words){0};
     }
   }
   spec_words_clear(&words);
   spec_words_clear(&envp);
+  spec_words_clear(&names);
   free(hops);
   return rc;
 }
@@ -338,12 +376,14 @@ void carrier_clear(carrier *c) {
   (void)remora_value_unref(c->limits);
   carrier_free_words(c->argv);
   carrier_free_words(c->envp);
+  carrier_free_words(c->hops);
   *c = (carrier){0};
 }
 
 /* ---------------------------------------------------------------------------------------------------- why it failed */
 
-#define CARRIER_NO_ASKING "nobody can be asked for it in batch mode"
+#define CARRIER_SUDO_ASKS                                                                                              \
+  "sudo wants a password, and nobody can be asked; give one by the option on_prompt, or allow it with NOPASSWD"
 
 /* What programs print, in the order in which to look for it: the reason stands before what follows from it. */
 static const struct carrier_hint {
@@ -354,12 +394,13 @@ static const struct carrier_hint {
      "the host key is not the one that is known for this host; if that is expected, remove the old one with ssh-keygen "
      "-R"},
     {'h', "Host key verification failed", "auth",
-     "the host key is not trusted, and " CARRIER_NO_ASKING "; add it to known_hosts by connecting once by hand"},
+     "the host key is not trusted; add it to known_hosts, or let ssh ask for it (StrictHostKeyChecking, option "
+     "on_prompt)"},
     {'h', "Too many authentication failures", "auth",
      "the host gave up after too many keys were offered; name the right one with IdentityFile and IdentitiesOnly"},
     {'h', "Permission denied (", "auth",
-     "no key was accepted; a password or the passphrase of a key may be wanted, and " CARRIER_NO_ASKING
-     "; use a key that ssh-agent holds"},
+     "no key was accepted, nor an answer where ssh asked for one; use a key that ssh-agent holds, or the option "
+     "on_prompt"},
     {'h', "Could not resolve hostname", "transport", "there is no host of that name"},
     {'h', "Connection refused", "transport", "nothing listens there: no ssh server on that port"},
     {'h', "timed out", "transport", "the host does not answer"},
@@ -375,9 +416,9 @@ static const struct carrier_hint {
     {'h', "Bad owner or permissions on", "transport", "ssh does not accept its configuration"},
     {'s', "must have a tty", "auth",
      "sudoers wants a terminal (requiretty), and there is none; \"Defaults:USER !requiretty\" lifts that"},
-    {'s', "password is required", "auth", "sudo wants a password, and nobody can be asked; allow it with NOPASSWD"},
-    {'s', "terminal is required", "auth", "sudo wants a password, and nobody can be asked; allow it with NOPASSWD"},
-    {'s', "askpass helper", "auth", "sudo wants a password, and nobody can be asked; allow it with NOPASSWD"},
+    {'s', "password is required", "auth", CARRIER_SUDO_ASKS},
+    {'s', "terminal is required", "auth", CARRIER_SUDO_ASKS},
+    {'s', "askpass helper", "auth", CARRIER_SUDO_ASKS},
     {'s', "not in the sudoers", "auth", "the user may not use sudo"},
     {'s', "may not run sudo", "auth", "the user may not use sudo"},
     {'s', "is not allowed to", "auth", "sudoers does not allow this user to run this command as that user"},

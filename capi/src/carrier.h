@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#define PROMPT_VARIABLE "REMORA_ASKPASS" /* the helper's, see prompt.h: the abstract socket of who answers */
+
 /* What remora_options holds; also what the hub reads at connect. Strings and lists are owned. */
 struct remora_options {
   char *node;                             /* "python" */
@@ -17,9 +19,14 @@ struct remora_options {
   int64_t nice;     /* added to the far process's: 0 */
   int64_t watchdog; /* ms of silence after which the far process ends itself; 0: never */
   remora_value *interpreter, *env, *command, *hops, *ssh, *ssh_options, *sudo, *modules, *deny, *roots,
-      *limits; /* NULL: not set */
+      *limits;             /* NULL: not set */
+  remora_value *on_prompt; /* an object, or false: nobody is asked; NULL: the terminal */
   char *cwd, *language;
   remora_queue *queue;
+  /* Made before the plan (prompt.c). Empty: what ssh and sudo have to ask ends the connection, as in batch mode. */
+  bool ask_person;       /* there is somebody to ask */
+  char ask_helper[4096]; /* what ssh and sudo run to ask */
+  char ask_socket[33], ask_nonce[33];
   bool heartbeat_set, dead_after_set; /* which of the two the user chose: the other one follows */
 };
 /* *new* copy (NULL gives the defaults). */
@@ -38,12 +45,17 @@ typedef struct carrier {
   bool own_group;         /* a local child that cannot ignore SIGINT: a stock Lua makes an error of it */
   bool has_ssh;           /* somewhere in the chain */
   bool has_sudo;
-  bool asks;         /* the far side may lack the node: it speaks first (native.h) */
-  char *name;        /* for messages: "deploy@web1", "-", "bastion > web1 > root@" */
-  char *interpreter; /* for messages: "python3", "nice -n 10 python3" */
-  char **argv;       /* NULL-terminated; what is started here */
-  char **envp;       /* NULL: ours */
-  char *cwd;         /* NULL: ours; only for a local child, else it is inside argv, as is what follows */
+  bool helper; /* the program that is started here asks by way of the helper */
+  bool gated;  /* a sudo behind a hop may ask: what stands behind it says when it runs */
+  char **hops; /* as the user wrote them, without "-"; NULL-terminated */
+  size_t nhops;
+  size_t first_group; /* how many of them the program that is started here reaches */
+  bool asks;          /* the far side may lack the node: it speaks first (native.h) */
+  char *name;         /* for messages: "deploy@web1", "-", "bastion > web1 > root@" */
+  char *interpreter;  /* for messages: "python3", "nice -n 10 python3" */
+  char **argv;        /* NULL-terminated; what is started here */
+  char **envp;        /* NULL: ours */
+  char *cwd;          /* NULL: ours; only for a local child, else it is inside argv, as is what follows */
   int64_t nice;
   remora_value *limits; /* NULL: none; of a far process elsewhere too, for messages about its end */
 } carrier;

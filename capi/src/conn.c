@@ -4,6 +4,7 @@
 #include "keeper.h"
 #include "language.h"
 #include "native.h"
+#include "prompt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +49,7 @@ void conn_maybe_free(remora_conn *c) {
   idmap_clear(&c->session.types);
   idmap_clear(&c->session.classes);
   modules_free(c->modules);
+  prompt_free(c);
   carrier_clear(&c->carrier);
   if (c->options->queue) queue_unref_locked(c->options->queue);
   c->options->queue = NULL;
@@ -129,6 +131,12 @@ static ssize_t write_quietly(int fd, const struct iovec *iov, int n) {
   return written;
 }
 
+void conn_write_answer(remora_conn *c, const char *data, size_t length) {
+  struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = length};
+  if (c->proc.to >= 0)
+    (void)write_quietly(c->proc.to, &iov, 1); /* less than a pipe holds; who does not read tells why it ended */
+}
+
 static void write_cb(uv_poll_t *poll, int status, int events) {
   (void)status, (void)events;
   conn_flush(poll->data);
@@ -181,10 +189,11 @@ void conn_flush(remora_conn *c) {
 /* ------------------------------------------------------------------------------------------------------------- reading */
 
 /* A far side that may lack the node: it is there and begins, or asks for the program. */
-static void conn_held(remora_conn *c) {
+void conn_held(remora_conn *c) {
   char asked[256];
   remora_error *why = NULL;
   session *s = &c->session;
+  if (prompt_gated(c)) return;
   if (s->started) {
     s->hold = false;
     conn_flush(c);
@@ -367,6 +376,7 @@ void conn_finish(remora_conn *c, remora_error *why) {
     conn_shut(c);
   }
   if (c->draining) liveness_end(c);
+  prompt_over(c); /* behind the end of what asked: no answer must not count as one */
   conn_unref_locked(c);
 }
 
@@ -455,7 +465,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
     (void)error_set(err, REMORA_E_NOMEM, NULL);
     goto fail;
   }
-  if (carrier_plan(&c->carrier, spec, o, node, err) != 0) goto fail;
+  if (prompt_prepare(h, spec, o, err) != 0 || carrier_plan(&c->carrier, spec, o, node, err) != 0) goto fail;
   free(native);
   native = NULL;
   session_init(&c->session, (uint32_t)o->max_message, c->carrier.name);
@@ -470,6 +480,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   }
   if (node->size) memcpy(c->session.prefix.data, node->program, node->size);
   c->session.prefix.end = c->session.prefix.room = node->size;
+  if (prompt_open(c, err) != 0) goto fail_planned;
   if (carrier_spawn(&c->carrier, &c->proc, err) != 0) goto fail_planned;
   remora_future *f = future_new(h, c);
   if (!f) {
@@ -481,12 +492,16 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   conn_watch_reading(c);
   c->connecting = remora_future_ref(f);
   (void)liveness_start(c);
+  prompt_watch(c);
   conn_flush(c);
   loop_changed(h);
   hub_unlock(h);
   keeper_started(&c->proc);
   return f;
 fail_planned:
+  hub_lock(h);
+  prompt_free(c);
+  hub_unlock(h);
   session_clear(&c->session);
   modules_free(c->modules);
   carrier_clear(&c->carrier);

@@ -2,6 +2,7 @@
 #include "hub.h"
 
 #include "keeper.h"
+#include "prompt.h"
 #include "trace.h"
 
 #include <signal.h>
@@ -32,6 +33,7 @@ static void hub_forked(void) {
     if (c->proc.from >= 0) close(c->proc.from);
     if (c->proc.errors >= 0) close(c->proc.errors);
     if (c->proc.pidfd >= 0) close(c->proc.pidfd);
+    prompt_forked(c);
   }
   close(h->kick_fd);
   close(uv_backend_fd(&h->loop));

@@ -69,6 +69,7 @@ typedef struct hub {
   idmap tickets; /* number -> what it is for */
   uint64_t last_ticket;
   unsigned transfers; /* threads that copy files (transfer.c) */
+  uint64_t questions; /* how many ssh, sudo and far sides have asked (prompt.c) */
   uint8_t *read_buffer;
 } hub;
 
@@ -114,9 +115,11 @@ struct remora_event {
   void *userdata;
   void (*destroy)(void *);
   bool started, answered, entered, cancelled;
-  uint64_t due;         /* CALL: ms of uv_hrtime; 0: no limit */
-  uint64_t outer_chain; /* what remora_event_enter replaced */
-  char method[];        /* CALL */
+  uint64_t due;          /* CALL: ms of uv_hrtime; 0: no limit */
+  uint64_t outer_chain;  /* what remora_event_enter replaced */
+  uint64_t question;     /* CALL: nobody far calls: its answer is for prompt.c; 0 */
+  remora_error *failure; /* what its caller is to hear when it is dropped; NULL */
+  char method[];         /* CALL */
 };
 
 remora_queue *queue_new(hub *h);
@@ -195,9 +198,10 @@ struct remora_conn {
   int end_step; /* how far ending the far process has gone */
   unsigned spin_misses, spin_skips;
   struct modules *modules;
-  struct far_role *far; /* NULL: this is the near side */
-  bool program_sent;    /* the C node's */
-  int outputs_running;  /* OUTPUT events taken and not freed */
+  struct far_role *far;  /* NULL: this is the near side */
+  struct prompt *prompt; /* NULL: nothing can be asked */
+  bool program_sent;     /* the C node's */
+  int outputs_running;   /* OUTPUT events taken and not freed */
   bool out_pipe_grown, in_pipe_grown;
 };
 
@@ -228,12 +232,17 @@ void call_credit_back(remora_conn *c, size_t bytes);
 void conn_close_locked(remora_conn *c);
 void conn_receive(remora_conn *c, message *m);       /* receive.c; owns m */
 void conn_finish(remora_conn *c, remora_error *why); /* the end; steals why */
+void conn_held(remora_conn *c);                      /* looks whether what was held back may go */
 void conn_shut(remora_conn *c);                      /* gives the descriptors back */
+void conn_write_answer(remora_conn *c, const char *data,
+                       size_t length); /* to a sudo that asks: at once, past the queue */
 void conn_maybe_free(remora_conn *c);
 /* Is the far process there, busy, stopped, silent, gone? (liveness.c) */
 int liveness_start(remora_conn *c);
 void liveness_greeted(remora_conn *c);
 void liveness_eof(remora_conn *c);
+/* Somebody is asked: the time to connect does not run; it begins anew when all is answered. */
+void liveness_ask(remora_conn *c, bool on);
 /* Under the lock: ends a connection whose far side has not greeted, with what it printed instead. */
 void liveness_no_greeting(remora_conn *c, const char *stage, const char *why);
 /* The connection is over: sees to it that the far process ends and is reaped. */

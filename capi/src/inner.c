@@ -1,5 +1,6 @@
 /* inner.c: what the hub answers itself, on the thread that drives and outside the lock: calls of the root, calls of bridges. */
 #include "hub.h"
+#include "prompt.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,10 @@ void inner_run(hub *h) {
     }
     if (e->kind == REMORA_EVENT_CALL && e->message->head.object == 0 && strcmp(e->method, "connect") == 0) {
       onward_connect(e);
+      continue;
+    }
+    if (e->kind == REMORA_EVENT_CALL && e->message->head.object == 0 && strcmp(e->method, "prompt") == 0) {
+      prompt_far(e);
       continue;
     }
     if (e->kind == REMORA_EVENT_CALL)

@@ -2,6 +2,7 @@
  *
  * A local child is watched through its pidfd and /proc; a far one through its beats and through its warden, which speaks on standard error. */
 #include "hub.h"
+#include "prompt.h"
 
 #include "keeper.h"
 #include "rlimits.h"
@@ -227,7 +228,10 @@ static bool liveness_read_errors(remora_conn *c) {
   }
   memcpy(b->data + b->end, buffer, (size_t)got);
   b->end += (size_t)got;
-  if (c->state == CONN_OPEN) liveness_split(c);
+  if (c->state == CONN_OPEN)
+    liveness_split(c);
+  else
+    prompt_look(c);
   return true;
 }
 
@@ -305,6 +309,15 @@ static void timeout_cb(uv_timer_t *timer) {
                        : c->carrier.has_ssh && !errors ? "transport"
                                                        : "bootstrap",
                        what);
+}
+
+void liveness_ask(remora_conn *c, bool on) {
+  if (c->state != CONN_CONNECTING || c->eof) return;
+  uv_update_time(&c->hub->loop); /* who was asked may have kept the loop's driver for long */
+  if (on)
+    (void)uv_timer_stop(&c->timer);
+  else
+    (void)uv_timer_start(&c->timer, timeout_cb, (uint64_t)c->options->timeout, 0);
 }
 
 int liveness_start(remora_conn *c) {

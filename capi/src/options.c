@@ -20,7 +20,8 @@ typedef enum option_kind {
   OPTION_ROOTS,   /* list of text, or map of text to such lists */
   OPTION_HOPS,    /* list of text or argv */
   OPTION_ENV,     /* map of text to text */
-  OPTION_LIMITS   /* map of text to integers (rlimits.c) */
+  OPTION_LIMITS,  /* map of text to integers (rlimits.c) */
+  OPTION_CALLBACK /* an object that is called, or false */
 } option_kind;
 
 static const char *const option_wanted[] = {
@@ -35,6 +36,7 @@ static const char *const option_wanted[] = {
     [OPTION_HOPS] = "a list of specs (text) and commands (lists of text)",
     [OPTION_LIMITS] = "a map of limits to integers",
     [OPTION_ENV] = "a map of text to text whose keys are names of environment variables",
+    [OPTION_CALLBACK] = "a function of this side, or false",
 };
 
 typedef struct option {
@@ -70,6 +72,7 @@ static const option option_table[] = {
     {"nice", OPTION_NUMBER, OPTION_AT(nice), -20, 19},
     {"watchdog", OPTION_NUMBER, OPTION_AT(watchdog), 0, OPTION_MS_MOST},
     {"onward", OPTION_FLAG, OPTION_AT(onward), 0, 0},
+    {"on_prompt", OPTION_CALLBACK, OPTION_AT(on_prompt), 0, 0},
 };
 #define OPTION_COUNT (sizeof option_table / sizeof *option_table)
 
@@ -151,6 +154,8 @@ static bool option_fits(option_kind kind, const remora_value *v) {
     return option_is_env(v);
   case OPTION_LIMITS:
     return true; /* rlimits_check says more */
+  case OPTION_CALLBACK:
+    return remora_value_kind(v) == REMORA_OBJECT || (remora_value_kind(v) == REMORA_BOOL && !remora_as_bool(v));
   }
   return false;
 }

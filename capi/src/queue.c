@@ -1,5 +1,6 @@
 /* queue.c: queues and events: what waits for user code, and who may run it. */
 #include "hub.h"
+#include "prompt.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -256,7 +257,7 @@ const char *remora_event_data(const remora_event *e, size_t *length) {
 }
 
 const remora_value *remora_event_args(remora_event *e, remora_error **err) {
-  if (e->args) return e->args;
+  if (e->args && !(e->question && e->cancelled)) return e->args;
   if (e->answered) return error_set(err, REMORA_E_CANCELLED, "this event was answered already"), NULL;
   remora_error *why = NULL;
   if (e->cancelled)
@@ -268,7 +269,7 @@ const remora_value *remora_event_args(remora_event *e, remora_error **err) {
   if (e->args && remora_value_kind(e->args) == REMORA_LIST) return e->args;
   e->args = remora_value_unref(e->args);
   if (!why) (void)error_set(&why, REMORA_E_VALUE, "the arguments of a call are not a list");
-  call_answer_error(e->conn, e->message, why);
+  if (!e->question) call_answer_error(e->conn, e->message, why);
   e->answered = true;
   if (err)
     *err = why;
@@ -295,6 +296,7 @@ int remora_event_reply(remora_event *e, const remora_value *value, remora_error 
   if (e->kind != REMORA_EVENT_CALL || e->answered)
     return error_set(err, REMORA_E_INVALID, "this event was answered already");
   e->answered = true;
+  if (e->question) return prompt_answered(e, value, NULL), 0;
   return call_answer(e->conn, e->message, value, err);
 }
 
@@ -302,7 +304,10 @@ void remora_event_fail(remora_event *e, remora_error *error) {
   event_leave(e);
   if (e->kind == REMORA_EVENT_CALL && !e->answered) {
     e->answered = true;
-    call_answer_error(e->conn, e->message, error);
+    if (e->question)
+      prompt_answered(e, NULL, error);
+    else
+      call_answer_error(e->conn, e->message, error);
   }
   (void)remora_error_free(error);
 }

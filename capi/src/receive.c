@@ -1,5 +1,6 @@
 /* receive.c: what each kind of message means to a connection. Runs under the lock, inside the loop; user code is only queued. */
 #include "hub.h"
+#include "prompt.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ static void receive_hello(remora_conn *c, message *m) {
   int64_t credit = remora_as_int(remora_get(hello, "credit"));
   if (credit > 0) c->session.credit = (uint64_t)credit;
   c->state = CONN_OPEN;
+  prompt_closed(c);
   liveness_greeted(c);
   remora_future *f = c->connecting;
   c->connecting = NULL;

@@ -383,7 +383,8 @@ int session_send(session *s, frame *head, const char *method, codec_out *out, co
       const char *data = remora_as_text(out->raws[i].value, &length);
       bytes_add(b, data, length);
     }
-    trace_frame(s->name, '>', head, b->data + begin + FRAME_HEADER);
+    trace_frame(s->name, '>', head, s->secret ? NULL : b->data + begin + FRAME_HEADER);
+    s->wipes = s->wipes || s->secret;
     return 0;
   }
   outgoing *o = malloc(sizeof *o + (1 + out->nraws) * sizeof o->segs[0]);
@@ -512,6 +513,7 @@ static void session_small_sent(session *s, size_t length) {
     }
     s->small_frame_left = at - length;
   }
+  if (s->wipes) explicit_bzero(s->small.data + s->small.begin, length);
   bytes_take(&s->small, length);
 }
 

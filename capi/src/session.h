@@ -16,6 +16,7 @@ typedef struct message {
   frame head;
   uint32_t filled;
   uint64_t order; /* of its header among all headers */
+  bool secret;    /* a call whose answer is neither traced nor kept */
   uint32_t nrefs, nraws;
   const uint8_t *ref_rows, *raw_rows;
   const char *body;
@@ -109,6 +110,8 @@ typedef struct session {
   idmap classes;  /* hash of what TYPE says -> our type number */
   uint32_t next_type;
   const char *name; /* for the trace */
+  bool secret;      /* what is sent now is not to be traced, */
+  bool wipes;       /* and what has been sent is wiped from then on */
 } session;
 
 void session_init(session *s, uint32_t max_message, const char *name);

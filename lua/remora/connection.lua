@@ -142,6 +142,7 @@ local OPTIONS = {
   nice = integer,
   watchdog = milliseconds,
   onward = flag,
+  on_prompt = function(value) return value end, -- checked in C
 }
 
 -- Where Lua's modules for the far side are looked for: the directories of package.path.

@@ -29,6 +29,7 @@ static void no_interrupt(int signal) { (void)signal; }
 
 int main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], "--version") == 0) return puts("remora-node " REMORA_VERSION) < 0;
+  if (argc == 2 && getenv(PROMPT_VARIABLE)) return askpass(getenv(PROMPT_VARIABLE), argv[1]);
   if (argc > 2 && strcmp(argv[1], "--unlink") == 0) (void)unlink(argv[2]); /* it was put there for us alone */
   if (isatty(0)) return fputs(usage, stderr), 2;
   for (int n = 0; n < 3; n++) /* a descriptor that is closed must not become another one's */

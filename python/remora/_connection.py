@@ -192,6 +192,7 @@ def _begin(
     nice: int = 0,
     watchdog: float = 0.0,
     onward: bool = False,
+    on_prompt: Union[None, bool, Callable[[Dict[str, Any]], Any]] = None,
     on_output: Optional[Callable[[str, bytes], Any]] = None,
 ) -> Any:
     """(future of the connection, on_output)"""
@@ -215,6 +216,7 @@ def _begin(
         "nice": nice or None,
         "watchdog": _ms(watchdog) or None,
         "onward": bool(onward),
+        "on_prompt": on_prompt,
         "roots": _roots(node, roots),
         "language": _LANGUAGE,
     }
@@ -268,6 +270,7 @@ def connect(spec: Optional[Spec] = "-", **options: Any) -> Connection:
     nice         added to the far process's niceness (0)
     watchdog     seconds; the far process ends itself when it has heard nothing from here for so long (0: never)
     onward       whether the far side may have connections made from here, behind the hops of its own (False)
+    on_prompt    fn(question): answers what ssh and sudo ask (docs/python.md); False: nobody does; without it the user's terminal, if there is one
     on_output    fn(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes, on the dispatcher thread or one that waits
                  for a call; without it that goes to sys.stdout and sys.stderr
 

@@ -40,6 +40,7 @@ static remora_value *make_below_64k(void) { return remora_int(65535); }
 static remora_value *make_4g(void) { return remora_int(UINT32_MAX); }
 static remora_value *make_above_4g(void) { return remora_int(INT64_C(1) + UINT32_MAX); }
 static remora_value *make_float(void) { return remora_float(1.5); }
+static remora_value *make_false(void) { return remora_bool(0); }
 static remora_value *make_true(void) { return remora_bool(1); }
 static remora_value *make_text(void) { return remora_str("text"); }
 static remora_value *make_empty(void) { return remora_str(""); }
@@ -149,7 +150,11 @@ static void test_options(void **state) {
       {"roots", make_list, NULL},
       {"roots", make_numbers, "option roots: must be a list of directories, or a map of languages to such lists"},
       {"queue", make_null, "unknown option \"queue\"; known are node, timeout"},
-      {"colour", make_text, "max_message, limits, nice, watchdog, onward, queue (by remora_options_set_queue)"},
+      {"on_prompt", make_false, NULL},
+      {"on_prompt", make_true, "option on_prompt: must be a function of this side, or false"},
+      {"on_prompt", make_text, "option on_prompt: must be a function of this side, or false"},
+      {"colour", make_text,
+       "max_message, limits, nice, watchdog, onward, on_prompt, queue (by remora_options_set_queue)"},
   };
   for (size_t i = 0; i < COUNT(table); i++) {
     remora_options *opts = remora_options_new();

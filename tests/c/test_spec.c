@@ -311,6 +311,56 @@ static void test_plans(void **state) {
   }
 }
 
+/* Who can be asked, and how: by the helper where the program is started here, else on sudo's standard input. */
+static void test_plans_that_ask(void **state) {
+  (void)state;
+  static const struct {
+    const char *spec, *options, *argv, *line;
+    bool person, helper, gated;
+  } table[] = {
+      {"root@", NULL, "sudo|-A|-H|-u|root|--|python3|-c|s", "SUDO_ASKPASS=/lib/helper", true, true, false},
+      {"root@", NULL, "sudo|-A|-H|-u|root|--|python3|-c|s", "REMORA_ASKPASS=where", false, true, false},
+      {"web1", NULL, "ssh|-o|RemoteCommand=none|-T|-e|none|--|web1|python3 -c s", "SSH_ASKPASS=/lib/helper", true, true,
+       false},
+      {"web1", NULL, "ssh|-o|RemoteCommand=none|-T|-e|none|--|web1|python3 -c s", "SSH_ASKPASS_REQUIRE=force", false,
+       true, false},
+      {NULL, "hops=web1>root@", "ssh|-o|RemoteCommand=none|-T|-e|none|--|web1|sudo -n -H -u root -- python3 -c s",
+       "SSH_ASKPASS=/lib/helper", false, true, false},
+      {NULL, "hops=root@>web1", "sudo|-A|-H|-u|root|--|ssh|" FIXED "--|web1|python3 -c s", "SUDO_ASKPASS=/lib/helper",
+       true, true, false},
+      {NULL, "hops=a@>b@>c@",
+       "sudo|-A|-H|-u|a|--|sudo|-S|-p|N%%2?|-H|-u|b|--|sudo|-S|-p|N%%3?|-H|-u|c|--|"
+       "sh|-c|printf '%s!' \"$1\" >&2 && shift && exec \"$@\"|sh|N|python3|-c|s",
+       "SUDO_ASKPASS=/lib/helper", true, true, true},
+      {NULL, "hops=nice|-n5>b@",
+       "nice|-n5|sudo|-S|-p|N%%2?|-H|-u|b|--|sh|-c|printf '%s!' \"$1\" >&2 && shift && exec \"$@\"|sh|N|python3|-c|s",
+       NULL, true, false, true},
+      {"-", NULL, "python3|-c|s", NULL, true, false, false},
+  };
+  for (size_t i = 0; i < COUNT(table); i++) {
+    remora_options *opts = remora_options_new();
+    remora_error *err = NULL;
+    carrier c;
+    if (table[i].options) set_option(opts, table[i].options);
+    opts->ask_person = table[i].person;
+    strcpy(opts->ask_helper, "/lib/helper");
+    strcpy(opts->ask_socket, "where");
+    strcpy(opts->ask_nonce, "N");
+    if (carrier_plan(&c, table[i].spec, opts, NODE("s"), &err)) fail_msg("%s", remora_error_message(err));
+    char *argv = join_words(c.argv);
+    assert_string_equal(argv, table[i].argv);
+    assert_int_equal(c.helper, table[i].helper);
+    assert_int_equal(c.gated, table[i].gated);
+    bool found = false;
+    for (char **pair = c.envp; pair && *pair; pair++)
+      found = found || strcmp(*pair, table[i].line ? table[i].line : "") == 0;
+    assert_int_equal(found, table[i].line != NULL);
+    free(argv);
+    carrier_clear(&c);
+    remora_options_free(opts);
+  }
+}
+
 static void test_plans_refused(void **state) {
   (void)state;
   static const struct {
@@ -528,9 +578,9 @@ static void test_explanations(void **state) {
       {"web1",
        "No ED25519 host key is known for web1 and you have requested strict checking.\r\nHost key verification "
        "failed.\r\n",
-       EXIT(255), "auth", "the host key is not trusted, and nobody can be asked"},
+       EXIT(255), "auth", "the host key is not trusted; add it to known_hosts"},
       {"web1", "deploy@web1: Permission denied (publickey,password).\r\n", EXIT(255), "auth",
-       "a password or the passphrase"},
+       "no key was accepted, nor an answer"},
       {"web1", "ssh: Could not resolve hostname web1: Name or service not known\r\n", EXIT(255), "transport",
        "there is no host of that name"},
       {"web1", "ssh: connect to host web1 port 22: Connection refused\r\n", EXIT(255), "transport",
@@ -615,6 +665,7 @@ int main(void) {
       cmocka_unit_test(test_split),
       cmocka_unit_test(test_harmless),
       cmocka_unit_test(test_plans),
+      cmocka_unit_test(test_plans_that_ask),
       cmocka_unit_test(test_plans_refused),
       cmocka_unit_test(test_interpreter_variable),
       cmocka_unit_test(test_environment),

@@ -49,7 +49,7 @@ def test_the_far_side_connects_onwards():
 
 def test_a_password_is_wanted():
     with pytest.raises(remora.ConnectError) as caught:
-        remora.connect(["remora-password@", "remora-sudo@"])
+        remora.connect(["remora-password@", "remora-sudo@"], on_prompt=False)
     assert caught.value.stage == "auth"
     assert "password" in str(caught.value)
 

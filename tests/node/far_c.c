@@ -146,12 +146,15 @@ static remora_value *fails(const remora_value *args, remora_error **err) {
   return NULL;
 }
 
-/* A C node behind this one, made from this very executable. */
+static remora_value *borrow(const remora_value *v) { return remora_value_ref((remora_value *)(uintptr_t)v); }
+
+/* A C node behind this one, made from this very executable: a child, or behind the hops, with options for ssh. */
 static remora_value *onward(const remora_value *args, remora_error **err) {
   remora_options *opts = remora_options_new();
-  (void)args;
   (void)remora_options_set(opts, "node", remora_str("c"), NULL);
-  remora_conn *conn = remora_connect("-", opts, err);
+  if (remora_length(args) > 0) (void)remora_options_set(opts, "hops", borrow(remora_at(args, 0)), NULL);
+  if (remora_length(args) > 1) (void)remora_options_set(opts, "ssh_options", borrow(remora_at(args, 1)), NULL);
+  remora_conn *conn = remora_connect(remora_length(args) > 0 ? NULL : "-", opts, err);
   remora_options_free(opts);
   if (!conn) return NULL;
   remora_value *pid = remora_int(remora_conn_pid(conn));

@@ -105,7 +105,7 @@ module Remora
 
     class << self
       def begin(spec, node: :ruby, timeout: 10.0, heartbeat: Connection::HEARTBEAT, dead_after: Connection::DEAD_AFTER, interpreter: nil, env: nil,
-                cwd: nil, modules: nil, deny: nil, max_message: nil, limits: nil, nice: 0, watchdog: 0, onward: false, roots: nil, **argvs)
+                cwd: nil, modules: nil, deny: nil, max_message: nil, limits: nil, nice: 0, watchdog: 0, onward: false, on_prompt: nil, roots: nil, **argvs)
         unknown = argvs.keys - TEXTS
         raise Internal.invalid("connect has no option #{unknown.first}") unless unknown.empty?
         given = {
@@ -115,7 +115,8 @@ module Remora
           dead_after: dead_after == Connection::DEAD_AFTER ? nil : ms(dead_after),
           interpreter: interpreter && text_or_list(interpreter), env: env&.to_h { |key, value| [key.to_s, value.to_s] }, cwd: cwd && text(cwd),
           modules: modules && module_list(modules), deny: deny && module_names(deny), max_message: max_message,
-          limits: limits&.to_h { |key, value| [key.to_s, value] }, nice: nice == 0 ? nil : nice, watchdog: watchdog == 0 ? nil : ms(watchdog), onward: onward ? true : false, roots: module_roots(node.to_s, roots),
+          limits: limits&.to_h { |key, value| [key.to_s, value] }, nice: nice == 0 ? nil : nice, watchdog: watchdog == 0 ? nil : ms(watchdog),
+          onward: onward ? true : false, on_prompt: on_prompt, roots: module_roots(node.to_s, roots),
           language: "ruby #{RUBY_VERSION}", **argvs.compact.transform_values { |words| texts(words) }
         }
         where = given[:command] ? nil : plain_spec(spec)
@@ -197,6 +198,7 @@ module Remora
     # nice         added to the far process's niceness (0)
     # watchdog     seconds; the far process ends itself when it has heard nothing from here for so long (0: never)
     # onward       whether the far side may have connections made from here, behind the hops of its own (false)
+    # on_prompt    callable(question): answers what ssh and sudo ask (docs/ruby.md); false: nobody does; without it the user's terminal, if there is one
     # on_output    callable(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes; without it that goes to $stdout and $stderr
     #
     # Raises ConnectError, whose #stage tells how far it came; Ctrl-C ends the wait.

@@ -23,7 +23,14 @@ modules = {}  # (language, name) -> what came from the near side for others
 
 
 class Root:
-    """What the third process can ask: modules and their data. What this node does not know it asks its near side."""
+    """What the third process can ask: modules and their data, and people. What this node does not know it asks its near side."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def prompt(self, asked):
+        where = asked.get("from") or asked.get("conn")
+        return node.up.call(0, "prompt", (dict(asked, **{"from": self.name + (" > " + where if where else "")}),))
 
     def module(self, language, name, known=None):
         """It travels to here once, however many processes stand behind this one, and again when it was changed."""
@@ -45,8 +52,9 @@ class Root:
 class Onward(node.Session):
     guarded = True
 
-    def __init__(self, process, dead_after):
-        node.Session.__init__(self, process.stdout.fileno(), process.stdin.fileno(), Root())
+    def __init__(self, process, dead_after, name, prompts):
+        node.Session.__init__(self, process.stdout.fileno(), process.stdin.fileno(), Root(name))
+        self.prompts = prompts
         self.process = process
         self.dead_after = dead_after
         self.greeting = node.Future.load()(self, 0, None) if isinstance(node.Future, node.Later) \
@@ -127,7 +135,11 @@ class Onward(node.Session):
         while True:
             data = os.read(self.process.stderr.fileno(), 65536)
             if not data:
+                if self.prompts:
+                    self.tail += self.prompts.seen
                 return
+            if self.prompts and self.prompts.gated:
+                data = self.prompts.look(data)
             self.tail = (self.tail + data)[-4096:]
             if self.greeting.settled:
                 sys.stderr.buffer.write(data)
@@ -196,8 +208,9 @@ def quote(word):
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def hop(spec, argv, ssh, sudo):
-    """The argv that runs `argv` behind one hop."""
+def hop(spec, argv, ssh, sudo, number, prompts):
+    """The argv that runs `argv` behind one hop; 0 is the first."""
+    local = number == 0 and prompts and prompts.folder
     if isinstance(spec, (list, tuple)) and spec:
         return list(spec) + argv
     if not isinstance(spec, str) or not spec or spec[0] == "-" and spec != "-":
@@ -205,7 +218,8 @@ def hop(spec, argv, ssh, sudo):
     if spec == "-":
         return argv
     if spec[-1] == "@":
-        return sudo + ["-n", "-u", spec[:-1], "--"] + argv
+        asks = ["-A"] if local else ["-S", "-p", prompts.prompt(number)] if number else ["-n"]
+        return sudo + asks + ["-u", spec[:-1], "--"] + argv
     if spec.startswith("ssh://"):
         host = spec[6:].rstrip("/")
         host, colon, port = host.partition(":")
@@ -218,11 +232,13 @@ def hop(spec, argv, ssh, sudo):
         host, port = spec, []
     if not host or host[0] == "-" or "@-" in host:
         raise ConnectError("cannot connect to %r" % spec, "spawn")
-    return ssh + ["-o", "BatchMode=yes", "-T"] + port + ["--", host, " ".join(map(quote, argv))]
+    return ssh + ([] if local else ["-o", "BatchMode=yes"]) + ["-T"] + port + ["--", host, " ".join(map(quote, argv))]
 
 
-def stage_of(argv, status, tail):
+def stage_of(argv, status, tail, prompts):
     """How far it came, as well as that can be told from here."""
+    if prompts and prompts.failure:
+        return "auth"
     said = tail.lower()
     if argv[0] == "sudo" and status == 1 or b"permission denied (" in said or b"host key" in said:
         return "auth"
@@ -253,37 +269,77 @@ def connect_python(spec, timeout, heartbeat, dead_after, interpreter, env, cwd, 
     if env:
         argv = ["env"] + ["%s=%s" % pair for pair in env.items()] + argv
     hops = list(spec) if isinstance(spec, (list, tuple)) else [spec]
-    while hops:  # our files for ssh are at hand for the first hop only
-        argv = hop(hops.pop(), argv, list(ssh) + list(() if hops else ssh_options), list(sudo))
-    if command:
-        argv = list(command) + argv if spec == "-" else list(command)
+    hops = [h for h in hops if h != "-"]
+    name = " > ".join(h if isinstance(h, str) else " ".join(map(str, h)) for h in hops) or "-"
+    prompts = None
+    if any(isinstance(h, str) for h in hops):
+        from remora._prompts import Prompts
+        prompts = Prompts(name, list(hops), quote)
     try:
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        while hops:  # our files for ssh are at hand for the first hop only
+            last = hops.pop()
+            if hops and isinstance(last, str) and last[-1:] == "@" and not prompts.gated:
+                argv = prompts.gate(argv)
+            argv = hop(last, argv, list(ssh) + list(() if hops else ssh_options), list(sudo), len(hops), prompts)
+        if command:
+            argv = list(command) + argv if spec == "-" else list(command)
+        return greeted(argv, spec, name, prompts, timeout, heartbeat, dead_after)
+    finally:
+        if prompts:
+            prompts.close()
+
+
+def greeted(argv, spec, name, prompts, timeout, heartbeat, dead_after):
+    """Starts it, and waits until it is there."""
+    try:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                                   env=prompts.environment() if prompts and prompts.folder else None)
     except OSError as error:
         raise ConnectError("cannot start %s: %s" % (argv[0], error), "spawn") from None
-    session = Onward(process, dead_after if heartbeat else 0)
+    session = Onward(process, dead_after if heartbeat else 0, name, prompts)
     told = node.to_text({
         "protocol": 1, "version": node.VERSION, "credit": node.GRANT, "language": "python %d.%d.%d" % sys.version_info[:3],
         "heartbeat": int(min(heartbeat, dead_after / 3) * 1000), "dead_after": int(dead_after * 1000),
         "name": spec if isinstance(spec, str) else " ".join(map(str, spec)), "warden": False, "max_message": session.most,
         "codec": "json"}).encode()
+
+    def begin():
+        try:
+            os.write(session.wfd, node.boot + node.pack_head(len(told), node.HELLO, 0, 0, 0, 0, 0, 0) + told)
+        except OSError:
+            pass  # the reader finds out why
+
+    if prompts:
+        prompts.process, prompts.release = process, begin
+    gated = prompts and prompts.gated
     _thread.start_new_thread(session.errors, ())
     _thread.start_new_thread(session.reader, ())
+    if not gated:
+        begin()
+    asked = 0
     try:
-        os.write(session.wfd, node.boot + node.pack_head(len(told), node.HELLO, 0, 0, 0, 0, 0, 0) + told)
-    except OSError:
-        pass  # the reader finds out why
-    try:
-        session.greeting.result(timeout)
+        while True:
+            try:
+                session.greeting.result(timeout)
+                break
+            except node.Timeout:  # while somebody is asked the time does not run
+                if not prompts or not prompts.open and asked == prompts.asked:
+                    raise
+                asked = prompts.asked
     except (ConnectionLost, node.Timeout) as error:
         try:
             status = process.wait(0.5) if isinstance(error, ConnectionLost) else None
         except subprocess.TimeoutExpired:
             status = None
-        process.kill()
+        try:
+            process.kill()
+        except OSError:
+            pass  # sudo, which sees the end of its input
         text = (session.buf[-4096:] + session.tail).decode("utf-8", "replace").strip()
+        if prompts and prompts.failure:
+            error = prompts.failure
         raise ConnectError("no hello from %s: %s%s" % (spec, error, text and "; it printed: " + text),
-                           stage_of(argv, status, session.tail)) from None
+                           stage_of(argv, status, session.tail, prompts)) from None
     node.sessions.append(session)
     return Connection(session)
 
