@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import codecs
+import concurrent.futures
 import functools
 import sys
 import time
@@ -11,7 +12,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from . import _dispatch
 from . import remora_capi as _capi
 from ._errors import Denied, Error, NotFound, RemoteError, details_of, _full_name
+from ._future import Future
+from ._proxy import ByRef
 
+_CONTAINERS = (list, tuple, dict)
 BATCH_SECONDS = 0.005  # a batch of an iteration is not made to wait longer for its items
 _MAX_BATCH = 4096
 
@@ -54,6 +58,8 @@ def describe(cls: type) -> Tuple[str, str]:
     ):
         if has(*names):
             traits.append(trait)
+    if issubclass(cls, dict):
+        traits.append("keys")
     if cls.__lt__ is not object.__lt__:
         traits.append("order")
     if issubclass(cls, BaseException):
@@ -102,12 +108,21 @@ def _setitem(target: Any, key: Any, value: Any) -> None:
     target[key] = value
 
 
+def _copy(target: Any) -> Any:
+    for kind, bases in ((bytes, (bytes, bytearray, memoryview)), (str, str), (tuple, tuple)):
+        if isinstance(target, bases):
+            return kind(target)
+    return dict(target) if hasattr(type(target), "keys") else list(target)
+
+
 _OPERATIONS: Dict[str, Callable[..., Any]] = {
     ":len": len,
     ":item": lambda target, key: target[key],
     ":setitem": _setitem,
     ":delitem": _delitem,
     ":contains": lambda target, value: value in target,
+    ":keys": list,
+    ":copy": _copy,
     ":iter": iter,
     ":next": _next,
     ":enter": lambda target: target.__enter__(),
@@ -185,8 +200,10 @@ def _run_call(event: Any) -> None:
         result = perform(target, _capi.remora_event_method(event) or "", args, kwargs)
         if type(result) is types.CoroutineType:
             _lent_coroutine(event, result)
+        elif isinstance(result, (Future, concurrent.futures.Future)):
+            result.add_done_callback(lambda future: _reply_with(event, future))
         else:
-            _capi.remora_event_reply(event, result)
+            _reply(event, result)
     except BaseException as error:
         if error.__traceback__ is not None:  # without this module's frame at its top
             error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
@@ -196,6 +213,19 @@ def _run_call(event: Any) -> None:
             raise
 
 
+def _reply(event: Any, result: Any) -> None:
+    if type(result) in _CONTAINERS and _capi.remora_event_by_ref(event):
+        result = ByRef(result)
+    _capi.remora_event_reply(event, result)
+
+
+def _reply_with(event: Any, future: Any) -> None:
+    try:
+        _reply(event, future.result())
+    except BaseException as error:
+        _capi.remora_event_fail(event, _error_handle(error))
+
+
 def _lent_coroutine(event: Any, coroutine: Any) -> None:
     """A coroutine function was called: what the caller wants is what it returns."""
     from . import _asyncio
@@ -203,12 +233,12 @@ def _lent_coroutine(event: Any, coroutine: Any) -> None:
     steps = _asyncio.in_chain(event, coroutine)
     loop = _asyncio.loop_elsewhere()
     if loop is None:
-        _capi.remora_event_reply(event, _asyncio.run_here(steps))
+        _reply(event, _asyncio.run_here(steps))
         return
 
     async def answer() -> None:
         try:
-            _capi.remora_event_reply(event, await steps)
+            _reply(event, await steps)
         except BaseException as error:
             _capi.remora_event_fail(event, _error_handle(error))
             if not isinstance(error, Exception):  # the end of the task is its loop's business

@@ -8,6 +8,7 @@ local pending = {} -- call -> future
 local chain_now, due_now -- of the call that runs
 local next_call, fresh = 0, nil
 local running, cancelled = {}, {} -- calls
+local later = {owing = {}} -- answers that come with a future's: call -> that future
 local queue, first, last = {}, 1, 0 -- calls that wait; false where one was taken out
 local greeted, hello, told = false, nil, nil -- main.lua; what HELLO said
 local step, enqueue -- frames.lua
@@ -73,12 +74,14 @@ end
 local future_methods = {}
 local future_meta = {__name = "remora.future", __index = future_methods}
 
-local function start_call(id, name, timeout, ...)
+-- how: nil, the time limit in seconds, or both of {timeout, flags}.
+local function start_call(id, name, how, ...)
+  local timeout, flags = how, 0
+  if type(how) == "table" then timeout, flags = how.timeout, how.flags end
   local n = select("#", ...)
   local args = n > 0 and marks.list({...}, n) or {}
-  local flags = 0
   if n > 0 and kind_of(args[n]) == "kw" then
-    flags = KW
+    flags = flags + KW
     local words = {}
     for key, value in next, args[n] do words[key] = value end
     args[n] = marks.map(words)
@@ -165,6 +168,7 @@ function future_methods:cancel()
   send_frame(frame(CANCEL, "", 0, self.call))
   flush()
   self.settled, self.failure = "cancelled", make_error("Cancelled", "cancelled here")
+  if self.owed then later.pay(self) end
   return true
 end
 
@@ -253,8 +257,37 @@ local function answer(call, value)
   if not ok then answer_error(call, e) end
 end
 
+-- What the caller wants to have by reference, as far as it would be copied.
+function later.as_wanted(value, flags)
+  if flags < 32 or type(value) ~= "table" then return value end
+  local kind = kind_of(value)
+  return (kind == "list" or kind == "map" or not raw_metatable(value)) and marks.ref(value) or value
+end
+
+-- The call's method has returned this future; meanwhile other calls run.
+function later.owe(call, flags, future)
+  future.owed = {call, flags}
+  later.owing[call] = future
+  if future.settled then later.pay(future) end
+end
+
+function later.pay(future)
+  local call, flags = future.owed[1], future.owed[2]
+  later.owing[call] = nil
+  local ok, value = pcall(future.get, future)
+  if cancelled[call] then
+    cancelled[call] = nil
+    answer_error(call, make_error("Cancelled", "cancelled"))
+  elseif ok then
+    answer(call, later.as_wanted(value, flags))
+  else
+    answer_error(call, value)
+  end
+end
+
 function run(item)
-  local call, oneway = item.call, item.flags >= ONEWAY
+  local call, flags = item.call, item.flags
+  local oneway = flags % 32 >= ONEWAY
   local chain_before, due_before = chain_now, due_now
   chain_now, due_now = item.chain, item.due
   if item.id ~= 0 then
@@ -275,8 +308,10 @@ function run(item)
   elseif cancelled[call] then
     cancelled[call] = nil
     answer_error(call, make_error("Cancelled", "cancelled"))
+  elseif ok and raw_metatable(result) == future_meta then
+    later.owe(call, flags, result)
   elseif ok then
-    answer(call, result)
+    answer(call, later.as_wanted(result, flags))
   else
     answer_error(call, result[1], result[2])
   end

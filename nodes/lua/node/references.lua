@@ -32,6 +32,8 @@ local function type_of(value)
   if has(meta, "__call") then words[#words + 1] = "call" end
   if kind == "table" then
     words[#words + 1] = "iter len item setitem delitem contains"
+    local mark = kind_of(value)
+    if mark == "map" or not meta and #value == 0 then words[#words + 1] = "keys" end
   else
     if has(meta, "__len") then words[#words + 1] = "len" end
     if has(meta, "__index") then words[#words + 1] = "item" end
@@ -127,6 +129,7 @@ function proxy_meta.__newindex(it, key, value)
   call_near(records[it].id, value == nil and ":delitem" or ":setitem", nil, key, value)
 end
 
+function proxy_meta.__pairs(it) return pairs(call_near(records[it].id, ":copy")) end
 function proxy_meta.__len(it) return call_near(records[it].id, ":len") end
 function proxy_meta.__lt(a, b)
   if records[a] then return call_near(records[a].id, ":lt", nil, b) end

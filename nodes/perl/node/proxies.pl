@@ -83,26 +83,49 @@ sub items {  # later
 
 {
   package Remora::Node::Items;  # @$proxy and %$proxy
-  sub TIEARRAY { my ($class, $proxy) = @_; bless {proxy => $proxy}, $class }
+  sub TIEARRAY { my ($class, $proxy) = @_; no strict 'refs'; bless {proxy => $proxy, list => 1, from => ${ref($proxy) . '::NAME'} eq 'table' ? 1 : 0}, $class }  # Lua counts from 1
   sub TIEHASH { my ($class, $proxy) = @_; bless {proxy => $proxy}, $class }
-  sub FETCH { Remora::Node::call_out($_[0]{proxy}, ':item', [$_[1]]) }
-  sub STORE { Remora::Node::call_out($_[0]{proxy}, ':setitem', [@_[1, 2]]) }
-  sub DELETE { Remora::Node::call_out($_[0]{proxy}, ':delitem', [$_[1]]) }
-  sub EXISTS { Remora::Node::call_out($_[0]{proxy}, ':contains', [$_[1]]) }
+  sub at { my ($self, $key) = @_; $self->{from} ? $key + $self->{from} : $key }
+  sub FETCH { $_[0]->quiet(':item', $_[1]) }
+  sub STORE { my ($self, $key, $value) = @_; Remora::Node::call_out($self->{proxy}, ':setitem', [$self->at($key), $value]) }
+  sub DELETE { my $value = $_[0]->FETCH($_[1]); $_[0]->quiet(':delitem', $_[1]); $value }
+  sub CLEAR { my ($self) = @_; Remora::Node::call_out($self->{proxy}, ':delitem', [$self->at($_)]) for $self->names }
+  # What is not there is undef in perl, whatever the container's own language says.
+  sub quiet {
+    my ($self, $operation, $key) = @_;
+    my $value;
+    return $value if eval { $value = Remora::Node::call_out($self->{proxy}, $operation, [$self->at($key)]); 1 };
+    my $error = $@;
+    die $error if $self->there($key);
+    return undef;
+  }
+  sub there {
+    my ($self, $key) = @_;
+    return Remora::Node::call_out($self->{proxy}, ':contains', [$key]) if !$self->{list};
+    return $key < $self->FETCHSIZE;
+  }
+  sub names {
+    my ($self) = @_;
+    no strict 'refs';
+    return @{Remora::Node::call_out($self->{proxy}, ':keys', [])} if ${ref($self->{proxy}) . '::CAN'}{keys};
+    return reverse 0 .. $self->FETCHSIZE - 1 if $self->{list};
+    return Remora::Node::items($self->{proxy});
+  }
+  sub EXISTS { $_[0]->there($_[1]) }
   sub FETCHSIZE { Remora::Node::call_out($_[0]{proxy}, ':len', []) }
   sub SCALAR { Remora::Node::call_out($_[0]{proxy}, ':len', []) }
   sub EXTEND { }
-  sub FIRSTKEY { my ($self) = @_; $self->{keys} = [Remora::Node::items($self->{proxy})]; shift @{$self->{keys}} }
+  sub FIRSTKEY { my ($self) = @_; $self->{keys} = [$self->names]; shift @{$self->{keys}} }
   sub NEXTKEY { shift @{$_[0]{keys}} }
 }
 
 # ---- calls out --------------------------------------------------------------------------------------------------------
 
 sub start_call {  # later
-  my ($id, $name, $args, $timeout, $oneway) = @_;
+  my ($id, $name, $args, $timeout, $oneway, $by_ref) = @_;
   Remora::ConnectionLost->throw($closed) if $closed;
   Remora::ConnectionLost->throw('this process is a fork of the node') if $$ != $pid;
-  my $flags = $oneway ? ONEWAY : 0;
+  my $flags = ($oneway ? ONEWAY : 0) | ($by_ref ? BYREF : 0);
   if (@$args && ref $args->[-1] eq 'Remora::Keywords') {
     $args = [@$args[0 .. $#$args - 1], {%{$args->[-1]}}];
     $flags |= KW;
@@ -139,13 +162,13 @@ sub in_node {
 }
 
 sub call_out {
-  my ($proxy, $name, $args, $timeout) = @_;
-  return in_node(\&call_now, ref $proxy ? $$proxy : $proxy, $name, $args, $timeout);
+  my ($proxy, $name, $args, $timeout, $by_ref) = @_;
+  return in_node(\&call_now, ref $proxy ? $$proxy : $proxy, $name, $args, $timeout, $by_ref);
 }
 
 sub call_now {
-  my ($id, $name, $args, $timeout) = @_;
-  my $future = start_call($id, $name, $args, $timeout);
+  my ($id, $name, $args, $timeout, $by_ref) = @_;
+  my $future = start_call($id, $name, $args, $timeout, 0, $by_ref);
   my $value;
   if (!eval { $value = result($future, $timeout); 1 }) {
     my $error = $@;
@@ -161,6 +184,7 @@ sub cancel_out {  # later
   $out .= pack HEAD, 0, CANCEL, 0, 0, $future->{id}, 0, 0, 0;
   flush();
   @$future{qw(settled error)} = (1, Remora::Cancelled->new(message => 'cancelled here'));
+  pay($future) if $future->{owed};
   return 1;
 }
 
