@@ -192,18 +192,20 @@ def _error_handle(error: BaseException) -> Any:
         return _capi.remora_error_new(NotFound.code, f"{type(error).__name__}, and its details cannot be sent")
 
 
-def _run_call(event: Any) -> None:
+def _run_call(event: Any) -> bool:
+    """Whether this thread has done with the event."""
     try:
         args, kwargs = _capi.remora_event_args(event)
         target = _capi.remora_event_userdata(event)
         _capi.remora_event_enter(event)
         result = perform(target, _capi.remora_event_method(event) or "", args, kwargs)
         if type(result) is types.CoroutineType:
-            _lent_coroutine(event, result)
-        elif isinstance(result, (Future, concurrent.futures.Future)):
+            return _lent_coroutine(event, result)
+        if isinstance(result, (Future, concurrent.futures.Future)):
+            _capi.remora_event_done(event)  # who answers it may be another thread
             result.add_done_callback(lambda future: _reply_with(event, future))
-        else:
-            _reply(event, result)
+            return False
+        _reply(event, result)
     except BaseException as error:
         if error.__traceback__ is not None:  # without this module's frame at its top
             error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
@@ -211,6 +213,7 @@ def _run_call(event: Any) -> None:
         # Ctrl-C has reached the callback, but it is meant for whoever waits here.
         if isinstance(error, KeyboardInterrupt):
             raise
+    return True
 
 
 def _reply(event: Any, result: Any) -> None:
@@ -226,7 +229,7 @@ def _reply_with(event: Any, future: Any) -> None:
         _capi.remora_event_fail(event, _error_handle(error))
 
 
-def _lent_coroutine(event: Any, coroutine: Any) -> None:
+def _lent_coroutine(event: Any, coroutine: Any) -> bool:
     """A coroutine function was called: what the caller wants is what it returns."""
     from . import _asyncio
 
@@ -234,7 +237,7 @@ def _lent_coroutine(event: Any, coroutine: Any) -> None:
     loop = _asyncio.loop_elsewhere()
     if loop is None:
         _reply(event, _asyncio.run_here(steps))
-        return
+        return True
 
     async def answer() -> None:
         try:
@@ -246,7 +249,9 @@ def _lent_coroutine(event: Any, coroutine: Any) -> None:
 
     import asyncio
 
+    _capi.remora_event_done(event)  # from here on the loop's thread enters and leaves it
     asyncio.run_coroutine_threadsafe(answer(), loop)
+    return False
 
 
 class _Output:
@@ -303,9 +308,10 @@ def _run_output(event: Any) -> None:
 def run_event(event: Any) -> None:
     """Runs one event of the interpreter's queue, and answers it if it is a call."""
     kind = _capi.remora_event_type(event)
+    mine = True
     try:
         if kind == _capi.REMORA_EVENT_CALL:
-            _run_call(event)
+            mine = _run_call(event)
         elif kind == _capi.REMORA_EVENT_OUTPUT:
             _run_output(event)
         elif kind == _capi.REMORA_EVENT_READY:
@@ -313,7 +319,8 @@ def run_event(event: Any) -> None:
         elif kind == _capi.REMORA_EVENT_REAP:
             _capi.remora_queue_reap(_capi.queue())
     finally:
-        _capi.remora_event_done(event)  # a traceback may keep the event itself alive
+        if mine:
+            _capi.remora_event_done(event)  # a traceback may keep the event itself alive
 
 
 def forked() -> None:

@@ -197,7 +197,11 @@ def run(item):
 
 def answer_later(item, result):  # later
     """The answer comes when the coroutine has ended, or the future is done."""
-    from remora._later import answer
+    chain, up.chain = up.chain, 0  # else calls of this chain would begin while it is fetched, before the coroutine has
+    try:
+        from remora._later import answer
+    finally:
+        up.chain = chain
     answer(item, result)
 
 
