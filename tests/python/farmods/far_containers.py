@@ -216,3 +216,8 @@ async def oneway(name):
 
 def logged():
     return list(log)
+
+
+def write_only(file, *parts):
+    for part in parts:
+        file.write(part)
