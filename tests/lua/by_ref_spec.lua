@@ -112,7 +112,7 @@ describe("by reference", function()
   it("futures are rescued", function()
     local add = remora.can_on(conn, "operator.add")
     local broken = remora.start(add)(1, "x"):next(function() error("not called") end)
-    assert.are.equal(7, broken:rescue(function(e) return remora.start(add)(remora.is_error(e, "TypeError") and 3 or 0, 4) end):get(10))
+    assert.are.equal(7, broken:rescue(function(e) return remora.start(add)(remora.is_error(e, "RemoteError") and 3 or 0, 4) end):get(10))
     assert.are.equal(3, remora.start(add)(1, 2):rescue(function() error("not called") end):get(10))
   end)
 

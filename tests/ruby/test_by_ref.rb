@@ -105,7 +105,7 @@ class TestByRef < FarTest
   def test_far_ruby
     ruby = connect(node: :ruby)
     list = Remora.new_on(ruby, "Array")
-    list << 1 << { "a" => 2 }
+    list.push(1, { "a" => 2 })
     assert_equal [[1, { "a" => 2 }], 2], [Remora.copy(list), list.size]
     inner = Remora.options(list, by_ref: true)[1]
     inner["a"] = 3
@@ -120,7 +120,7 @@ class TestByRef < FarTest
       File.open(path, "r+") do |file|
         assert_equal %W[one\n two\n], far("lines").call(file)
         assert_equal "two", far("seek_and_read").call(file, 4, 3).force_encoding("UTF-8")
-        assert_raises(Remora::RemoteError) { far("attribute").call(file, "path") }
+        assert_raises(Remora::Denied) { far("attribute").call(file, "path") }
       end
       File.open(path, "w") { |file| assert_equal 6, far("write").call(file, "abc", "def") }
       assert_equal "abcdef", File.read(path)
@@ -140,7 +140,7 @@ class TestByRef < FarTest
       file.close
       assert_equal "a\0\xFFb".b, File.binread(path)
       assert_raises(Remora::RemoteError) { file.read }
-      assert_equal 2, far("opened").call(path, "r+b").enter { |inside| inside.write("xy") }
+      assert_equal 2, far("opened").call(path, "r+b").enter { |inside| inside.write("xy".b) }
       assert_equal "xy\xFFb".b, File.binread(path)
     end
   end
