@@ -433,7 +433,7 @@ REMORA_API void remora_event_fail(remora_event *event, remora_error *error);
 /* In a function of a remora_class: the call that runs is to be answered later. What the function returns is not sent; who has the event answers it, on any thread. *new*;
  * NULL when no call runs here or it was taken already. Other calls run meanwhile. */
 REMORA_API REMORA_NEW remora_event *remora_event_defer(void);
-/* Answers a CALL with the outcome of a future, when that is ready. *Steals* event. */
+/* Answers a CALL with the outcome of a future, when that is ready. *Steals* event, which may be NULL. */
 REMORA_API void remora_event_reply_with(remora_event *event, remora_future *future);
 /* Does what C code does with an event: calls the class's function and answers, calls the function of remora_then; output goes to nobody. */
 REMORA_API void remora_event_run(remora_event *event);

@@ -47,6 +47,7 @@ typedef struct composition {
   remora_compose_fn *on_value, *on_error;
   void *userdata;
   void (*destroy)(void *);
+  bool ran;
 } composition;
 
 /* Under the lock: whom a cancel of the composed future goes on to. */
@@ -82,6 +83,7 @@ static void follow(remora_future *made, remora_future *next) {
 
 static void compose_run(remora_future *before, void *userdata) {
   composition *c = userdata;
+  c->ran = true;
   remora_compose_fn *fn = remora_future_state(before) == REMORA_DONE ? c->on_value : c->on_error;
   if (remora_future_state(c->made) != REMORA_PENDING) return; /* it was cancelled */
   remora_error *err = NULL;
@@ -96,14 +98,10 @@ static void compose_run(remora_future *before, void *userdata) {
 static void compose_free(void *userdata) {
   composition *c = userdata;
   if (c->destroy) c->destroy(c->userdata);
-  /* Pending without a source: the function never ran. */
-  hub_lock(c->made->hub);
-  bool lost = c->made->source == NULL;
-  hub_unlock(c->made->hub);
-  if (lost)
-    made_unref(c->made);
-  else
+  if (c->ran)
     (void)remora_future_unref(c->made);
+  else
+    made_unref(c->made); /* the queue is gone, and nobody will run it */
   free(c);
 }
 
@@ -117,7 +115,7 @@ remora_future *remora_compose(remora_future *before, remora_queue *queue, remora
     if (made) (void)error_set(err, REMORA_E_NOMEM, NULL);
     return remora_future_unref(made);
   }
-  *c = (composition){remora_future_ref(made), on_value, on_error, userdata, destroy};
+  *c = (composition){remora_future_ref(made), on_value, on_error, userdata, destroy, false};
   made->source = remora_future_ref(before);
   made->chain = before->chain; /* who waits for it runs what the call before calls back */
   if (remora_then(before, queue, compose_run, c, compose_free, err) == 0) return made;

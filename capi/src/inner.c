@@ -75,6 +75,7 @@ static void inner_forward(hub *h, remora_event *e) {
 }
 
 void remora_event_reply_with(remora_event *e, remora_future *f) {
+  if (!e) return;
   remora_error *err = NULL;
   hub *h = f->hub;
   forward *fw = h == hub_current ? calloc(1, sizeof *fw) : NULL;

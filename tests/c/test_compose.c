@@ -259,6 +259,12 @@ static void test_nobody_runs_the_function(void **state) {
   (void)remora_future_unref(made);
   (void)remora_future_unref(one);
   (void)remora_queue_unref(q);
+  q = remora_queue_new();
+  one = done_with(1);
+  made = remora_compose(one, q, plus_one, NULL, NULL, NULL, NULL);
+  (void)remora_queue_unref(q);
+  expect_error(await_error(made), REMORA_E_CANCELLED, NULL);
+  (void)remora_future_unref(one);
 }
 
 static void test_any(void **state) {
