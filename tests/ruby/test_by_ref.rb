@@ -16,6 +16,9 @@ class TestByRef < FarTest
     table = { "old" => 1, "kept" => 2 }
     assert_equal [2, %w[kept new], true, 2, { "kept" => 2, "new" => 2 }], far("use_dict").call(Remora.by_ref(table))
     assert_equal({ "kept" => 2, "new" => 2 }, table)
+    list = [1, 2, 3]
+    assert_equal [3, ["first", 3, "last"], true, "last"], far("use_list").call(Remora.by_ref(list))
+    assert_equal ["first", 3, "last"], list
     list = [1, 2]
     assert far("give_back").call(Remora.by_ref(list)).equal?(list)
     assert_equal [[1, 2], [1, 2]], far("give_back").call([Remora.by_ref(list), list])
@@ -40,6 +43,8 @@ class TestByRef < FarTest
     numbers = far("numbers").call
     assert_equal [3, 3, [1, 2, 3], true], [numbers.size, numbers[-1], numbers.each.to_a, numbers.include?(2)]
     assert_equal [1, 2, 3], Remora.copy(numbers)
+    numbers.delete_at(0)
+    assert_equal [2, 3], Remora.copy(numbers)
   end
 
   def test_what_far_code_asks_for

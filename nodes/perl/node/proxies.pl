@@ -99,6 +99,17 @@ sub items {  # later
     die $error if $self->there($key);
     return undef;
   }
+  sub PUSH {
+    my ($self, @more) = @_;
+    my $n = $self->FETCHSIZE;
+    for (@more) {  # Python's lists do not grow by being written to
+      my $value = $_;
+      eval { $self->STORE($n++, $value); 1 } or Remora::Node::call_out($self->{proxy}, 'append', [$value]);
+    }
+    return $n;
+  }
+  sub POP { my ($self) = @_; my $n = $self->FETCHSIZE; $n ? $self->DELETE($n - 1) : undef }
+  sub SHIFT { my ($self) = @_; $self->FETCHSIZE ? $self->DELETE(0) : undef }
   sub there {
     my ($self, $key) = @_;
     return Remora::Node::call_out($self->{proxy}, ':contains', [$key]) if !$self->{list};

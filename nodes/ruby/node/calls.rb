@@ -64,7 +64,7 @@ module Remora
         it.[]=(*args)
         nil
       when ":delitem"
-        it.delete(*args)
+        Array === it ? it.delete_at(*args) : it.delete(*args)
         nil
       when ":contains" then it.include?(*args) ? true : false
       when ":keys" then it.keys

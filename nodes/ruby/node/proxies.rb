@@ -161,6 +161,7 @@ module Remora
       def delete(key)
         @node.ask(@id, ":delitem", [key])
       end
+      alias_method :delete_at, :delete
     end
 
     CONTAINS = Module.new do

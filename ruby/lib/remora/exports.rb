@@ -66,6 +66,7 @@ module Remora
           invoke(target, "close", [], {}, nil)
           return false
         end
+        return target.delete_at(*args) && nil if method == ":delitem" && target.instance_of?(Array)
         name = OPERATIONS[method] or deny("#{method} is not allowed on a lent object")
         result = invoke(target, name.to_s, args, {}, nil)
         NO_RESULT.include?(method) ? nil : result

@@ -98,6 +98,7 @@ module Remora
       def delete(key)
         Capi.invoke(self, ":delitem", key)
       end
+      alias delete_at delete
     end
 
     # A map of another language is one of Ruby's.

@@ -12,6 +12,20 @@ sub read {
     return [\@lines, $all];
 }
 
+# As perl writes it: what is there, then pushed, shifted, popped, cleared.
+sub change {
+    my ($list, $map) = @_;
+    my @seen = (scalar @$list, $$list[0], $list->[-1]);
+    push @$list, 'x', 'y';
+    push @seen, shift @$list, pop @$list, scalar @$list;
+    my @keys = sort keys %$map;
+    push @seen, "@keys", exists $map->{none} ? 1 : 0, defined $map->{none} ? 1 : 0;
+    while (my ($key, $value) = each %$map) { $map->{$key} = $value + 1 }
+    push @seen, delete $map->{a};
+    %$map = () if @keys > 2;
+    return \@seen;
+}
+
 sub write {
     my ($file, $what) = @_;
     $file->write($what);
