@@ -20,7 +20,8 @@ sub change {
     push @seen, shift @$list, pop @$list, scalar @$list;
     my @keys = sort keys %$map;
     push @seen, "@keys", exists $map->{none} ? 1 : 0, defined $map->{none} ? 1 : 0;
-    while (my ($key, $value) = each %$map) { $map->{$key} = $value + 1 }
+    my $same = \%$map;  # each looks at one and the same hash
+    while (my ($key, $value) = each %$same) { $map->{$key} = $value + 1 }
     push @seen, delete $map->{a};
     %$map = () if @keys > 2;
     return \@seen;
