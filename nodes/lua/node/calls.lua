@@ -264,25 +264,22 @@ function later.as_wanted(value, flags)
   return (kind == "list" or kind == "map" or not raw_metatable(value)) and marks.ref(value) or value
 end
 
--- The call's method has returned this future; meanwhile other calls run.
-function later.owe(call, flags, future)
-  future.owed = {call, flags}
-  later.owing[call] = future
-  if future.settled then later.pay(future) end
-end
-
-function later.pay(future)
-  local call, flags = future.owed[1], future.owed[2]
-  later.owing[call] = nil
-  local ok, value = pcall(future.get, future)
+function later.give(call, flags, ok, value, trace)
   if cancelled[call] then
     cancelled[call] = nil
     answer_error(call, make_error("Cancelled", "cancelled"))
   elseif ok then
     answer(call, later.as_wanted(value, flags))
   else
-    answer_error(call, value)
+    answer_error(call, value, trace)
   end
+end
+
+-- A call's method has returned this future; meanwhile other calls run.
+function later.pay(future)
+  local call = future.owed[1]
+  later.owing[call] = nil
+  later.give(call, future.owed[2], pcall(future.get, future))
 end
 
 function run(item)
@@ -305,15 +302,13 @@ function run(item)
   push_output()
   if oneway then
     cancelled[call] = nil
-  elseif cancelled[call] then
-    cancelled[call] = nil
-    answer_error(call, make_error("Cancelled", "cancelled"))
-  elseif ok and raw_metatable(result) == future_meta then
-    later.owe(call, flags, result)
-  elseif ok then
-    answer(call, later.as_wanted(result, flags))
+  elseif not ok then
+    later.give(call, flags, ok, result[1], result[2])
+  elseif raw_metatable(result) == future_meta then
+    result.owed, later.owing[call] = {call, flags}, result
+    if result.settled then later.pay(result) end
   else
-    answer_error(call, result[1], result[2])
+    later.give(call, flags, ok, result)
   end
 end
 

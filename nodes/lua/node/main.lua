@@ -32,6 +32,7 @@ remora.get, remora.set = remora.getattr, remora.setattr
 
 -- Keys and values of a container of either side, as they are now.
 function remora.pairs(it) return pairs(remora.copy(it)) end
+proxy_meta.__pairs = remora.pairs
 
 -- Items of an object of the near side, fetched one, two, four and so on at a time.
 function remora.iter(it)

@@ -26,21 +26,18 @@ operations[":contains"] = function(target, value) -- a value of a sequence, a ke
 end
 operations[":keys"] = function(target)
   local keys = {}
-  for key in next, target do keys[#keys + 1] = key end
+  for key in next, target do insert(keys, key) end
   return marks.list(keys)
 end
 operations[":copy"] = function(target) -- without its metatable
   if type(target) ~= "table" then
-    local items, n = {}, 0
-    for item in items_of(target) do
-      n = n + 1
-      items[n] = item
-    end
-    return marks.list(items, n)
+    local items = {}
+    for item in items_of(target) do insert(items, item) end
+    return marks.list(items)
   end
-  local kind, copy = kind_of(target), {}
+  local copy = {}
   for key, value in next, target do copy[key] = value end
-  return kind == "list" and marks.list(copy) or kind == "map" and marks.map(copy) or copy
+  return setmetatable(copy, metatables[kind_of(target) or 0])
 end
 operations[":enter"] = function(target) return target end
 operations[":exit"] = function(target, text)

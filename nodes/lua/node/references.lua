@@ -129,7 +129,6 @@ function proxy_meta.__newindex(it, key, value)
   call_near(records[it].id, value == nil and ":delitem" or ":setitem", nil, key, value)
 end
 
-function proxy_meta.__pairs(it) return pairs(call_near(records[it].id, ":copy")) end
 function proxy_meta.__len(it) return call_near(records[it].id, ":len") end
 function proxy_meta.__lt(a, b)
   if records[a] then return call_near(records[a].id, ":lt", nil, b) end
