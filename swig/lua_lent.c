@@ -59,12 +59,33 @@ static int has(lua_State *L, const char *name) { /* in the metatable on top */
   return there;
 }
 
+/* A table that is only its contents: no metatable but a mark of ours, and no class. */
+static int is_data(lua_State *L, int index) {
+  if (lua_type(L, index) != LUA_TTABLE) return 0;
+  int data = 1;
+  if (lua_getmetatable(L, index)) {
+    lua_pushliteral(L, "__name");
+    lua_rawget(L, -2);
+    const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    data = strcmp(name, "remora.list") == 0 || strcmp(name, "remora.map") == 0;
+    lua_pop(L, 2);
+  }
+  lua_pushliteral(L, "__index");
+  lua_rawget(L, index);
+  data = data && lua_isnil(L, -1);
+  lua_pop(L, 1);
+  return data;
+}
+
 static const remora_class *describe(lua_conv *c, int index) {
   lua_State *L = c->L;
   int type = lua_type(L, index);
   if (type == LUA_TFUNCTION) return class_of("function", "call");
   if (type == LUA_TTHREAD) return class_of("thread", "iter next");
-  char name[128] = "", traits[32] = "";
+  char name[128] = "", traits[64] = "";
+  if (is_data(L, index))
+    return class_of("table", lua_rawlen(L, index) > 0 ? "iter len item setitem delitem contains"
+                                                      : "iter len item setitem delitem contains keys");
   if (lua_getmetatable(L, index)) {
     static const char *const fields[] = {"__name", "name"};
     for (int i = 0; i < 2 && !*name; i++) {

@@ -313,6 +313,12 @@ static int capi_event_leave(lua_State *L) {
   return 0;
 }
 
+/* event_by_ref(event): whether a table that is the result is wanted as a reference */
+static int capi_event_by_ref(lua_State *L) {
+  lua_pushboolean(L, remora_event_by_ref(event_at(L)));
+  return 1;
+}
+
 /* event_reply(event, value) -> DONE | FAILED, error (and the far side has it too) */
 static int capi_event_reply(lua_State *L) {
   remora_event *event = event_at(L);
@@ -660,6 +666,7 @@ static const luaL_Reg functions[] = {
     {"event_args", capi_event_args},
     {"event_enter", capi_event_enter},
     {"event_leave", capi_event_leave},
+    {"event_by_ref", capi_event_by_ref},
     {"event_reply", capi_event_reply},
     {"event_fail", capi_event_fail},
     {"reap", capi_reap},

@@ -111,7 +111,7 @@ static PyObject *take_result(remora_future *future) {
 /* How a call is made. */
 typedef struct manner {
   int64_t timeout; /* ms; -1 none */
-  unsigned flags;  /* REMORA_ONEWAY */
+  unsigned flags;  /* REMORA_ONEWAY, REMORA_BYREF */
   char start;      /* give a Future instead of waiting */
 } manner;
 static const manner plain = {.timeout = -1};
@@ -235,19 +235,20 @@ static PyTypeObject method_type = {
     .tp_members = method_members,
 };
 
-/* bind(target, start, timeout_ms, oneway): target is a Proxy, or a Method whose manner is then amended. */
+/* bind(target, start, timeout_ms, oneway, by_ref): target is a Proxy, or a Method whose manner is then amended. */
 static PyObject *bind(PyObject *module, PyObject *const *args, Py_ssize_t count) {
   (void)module;
-  if (count != 4) return PyErr_Format(PyExc_TypeError, "bind() takes 4 arguments, not %zd", count);
+  if (count != 5) return PyErr_Format(PyExc_TypeError, "bind() takes 5 arguments, not %zd", count);
   manner how = plain;
   method *old = Py_TYPE(args[0]) == &method_type ? (method *)args[0] : NULL;
   if (old) how = old->how;
-  int start = PyObject_IsTrue(args[1]), oneway = PyObject_IsTrue(args[3]);
+  int start = PyObject_IsTrue(args[1]), oneway = PyObject_IsTrue(args[3]), by_ref = PyObject_IsTrue(args[4]);
   int64_t timeout = PyLong_AsLongLong(args[2]);
-  if (start < 0 || oneway < 0 || (timeout == -1 && PyErr_Occurred())) return NULL;
+  if (start < 0 || oneway < 0 || by_ref < 0 || (timeout == -1 && PyErr_Occurred())) return NULL;
   if (start) how.start = 1;
   if (timeout >= 0) how.timeout = timeout;
   if (oneway) how.flags |= REMORA_ONEWAY;
+  if (by_ref) how.flags |= REMORA_BYREF;
   if (old) return method_new(old->proxy, old->name, how, old->open);
   if (!python_proxy_handle(args[0])) return NULL;
   return method_new((python_proxy *)args[0], NULL, how, 1);
@@ -555,17 +556,35 @@ static PyTypeObject future_type = {
 
 static PyObject *setup(PyObject *module, PyObject *args, PyObject *keywords) {
   (void)module;
-  static char *names[] = {"make_error",  "run_event",   "describe",  "proxy_class", "future_class",
-                          "big_to_text", "text_to_big", "may_block", NULL};
+  static char *names[] = {"make_error",  "run_event",   "describe", "proxy_class", "future_class",
+                          "big_to_text", "text_to_big", "by_ref",   "may_block",   NULL};
   python_hooks *h = &python_hook;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOO", names, &h->make_error, &h->run_event, &h->describe,
-                                   &h->proxy_class, &h->future_class, &h->big_to_text, &h->text_to_big, &h->may_block))
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOOO", names, &h->make_error, &h->run_event, &h->describe,
+                                   &h->proxy_class, &h->future_class, &h->big_to_text, &h->text_to_big, &h->by_ref,
+                                   &h->may_block))
     return NULL;
   /* Never given back: futures and proxies may outlive the package's modules at the interpreter's end. */
-  PyObject *kept[] = {h->make_error,   h->run_event,   h->describe,    h->proxy_class,
-                      h->future_class, h->big_to_text, h->text_to_big, h->may_block};
+  PyObject *kept[] = {h->make_error,  h->run_event,   h->describe, h->proxy_class, h->future_class,
+                      h->big_to_text, h->text_to_big, h->by_ref,   h->may_block};
   for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) Py_INCREF(kept[i]);
   Py_RETURN_NONE;
+}
+
+/* first_of([future, ...]): a Future that is done with the first of them. */
+static PyObject *first_of(PyObject *module, PyObject *list) {
+  (void)module;
+  PyObject *items = PySequence_Fast(list, "a list of futures is needed");
+  if (!items) return NULL;
+  size_t n = (size_t)PySequence_Fast_GET_SIZE(items), i = 0;
+  remora_future **handles = PyMem_Malloc((n + 1) * sizeof *handles);
+  while (handles && i < n && (handles[i] = python_future_handle(PySequence_Fast_GET_ITEM(items, (Py_ssize_t)i)))) i++;
+  remora_error *err = NULL;
+  remora_future *first = handles && i == n ? remora_any(handles, n, &err) : NULL;
+  if (!handles) PyErr_NoMemory();
+  PyMem_Free(handles);
+  Py_DECREF(items);
+  if (first) return python_future_new(first);
+  return err ? python_raise(err) : NULL;
 }
 
 static PyObject *queue(PyObject *module, PyObject *unused) {
@@ -588,10 +607,12 @@ static PyObject *forked(PyObject *module, PyObject *unused) {
 }
 
 static PyMethodDef functions[] = {
-    {"bind", (PyCFunction)(void (*)(void))bind, METH_FASTCALL, "bind(target, start, timeout_ms, oneway) -> Method"},
+    {"bind", (PyCFunction)(void (*)(void))bind, METH_FASTCALL,
+     "bind(target, start, timeout_ms, oneway, by_ref) -> Method"},
     {"invoke", FAST(invoke), "invoke(proxy, method, *args, **kwargs): calls and waits."},
     {"setup", (PyCFunction)(void (*)(void))setup, METH_VARARGS | METH_KEYWORDS,
      "Gives C the functions of the package."},
+    {"first_of", first_of, METH_O, "first_of(futures): a Future that is done with the first of them."},
     {"queue", queue, METH_NOARGS, "The interpreter's queue."},
     {"tidy", tidy, METH_NOARGS, "Drops the references that C has given back."},
     {"forked", forked, METH_NOARGS, "Forgets the parent's handles, in the child of a fork."},

@@ -305,7 +305,11 @@ static remora_value *to_value(PyObject *object, path *where) {
   if (type == &PyBytes_Type) return bytes_value(object);
   if (PyObject_TypeCheck(object, &python_proxy_type))
     return checked(remora_value_of_proxy(((python_proxy *)object)->handle));
-  return object_value(object);
+  if ((PyObject *)type != python_hook.by_ref) return object_value(object);
+  PyObject *wanted = PyObject_GetAttrString(object, "value");
+  remora_value *value = wanted ? object_value(wanted) : NULL;
+  Py_XDECREF(wanted);
+  return value;
 }
 
 remora_value *python_value_new(PyObject *object) {

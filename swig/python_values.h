@@ -28,6 +28,7 @@ typedef struct python_hooks {
   PyObject *future_class;
   PyObject *big_to_text; /* (int) -> decimal text, and back; Python's own conversions refuse long numbers */
   PyObject *text_to_big;
+  PyObject *by_ref;    /* class whose instances have a `value` that is lent, whatever it is */
   PyObject *may_block; /* () -> bool: False where a full connection must not stop the thread (asyncio) */
 } python_hooks;
 extern python_hooks python_hook;

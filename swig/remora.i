@@ -42,6 +42,8 @@
 %ignore remora_pack;
 %ignore remora_unpack;
 %ignore remora_value_call;
+%ignore remora_by_ref;
+%ignore remora_copy;
 
 /* Functions that run code of C, or wait without letting the language run its own: for C programs. A language pulls events, and waits in two steps. */
 %ignore remora_class;
@@ -60,6 +62,13 @@
 %ignore remora_start;
 %ignore remora_await;
 %ignore remora_await_all;
+%ignore remora_await_any;
+%ignore remora_any;
+%ignore remora_compose;
+%ignore remora_compose_fn;
+%ignore remora_reject;
+%ignore remora_event_defer;
+%ignore remora_event_reply_with;
 
 /* An argument `remora_error **err` is the wrapper's own; each language raises from it. */
 %typemap(in, numinputs=0) remora_error **err (remora_error *error = NULL) "$1 = &error;"

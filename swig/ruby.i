@@ -63,6 +63,7 @@
 }
 
 /* Events are run in C (ruby_events.c). */
+%ignore remora_event_by_ref;
 %ignore remora_event_args;
 %ignore remora_event_conn;
 %ignore remora_event_data;

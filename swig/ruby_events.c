@@ -5,7 +5,7 @@
 #include <ruby/thread.h>
 #include <stdint.h>
 
-static ID id_perform, id_failure, id_output, id_report, id_call;
+static ID id_promise, id_perform, id_failure, id_output, id_report, id_call;
 
 typedef struct running {
   remora_event *event;
@@ -25,8 +25,10 @@ static VALUE perform_body(VALUE argument) {
   const char *method = remora_event_method(r->event);
   VALUE list = ruby_from_value(args), keywords = ruby_from_value(remora_keywords(args));
   remora_event_enter(r->event);
-  if (!*method && NIL_P(keywords) && rb_obj_is_proc(target)) return rb_proc_call(target, list);
-  return rb_funcall(ruby_package, id_perform, 4, target, rb_utf8_str_new_cstr(method), list, keywords);
+  VALUE made = !*method && NIL_P(keywords) && rb_obj_is_proc(target)
+                   ? rb_proc_call(target, list)
+                   : rb_funcall(ruby_package, id_perform, 4, target, rb_utf8_str_new_cstr(method), list, keywords);
+  return ruby_future_is_derived(made) ? rb_funcall(made, id_promise, 0) : made;
 }
 
 /* The map of an exception of ours, or [code, message]. */
@@ -56,15 +58,34 @@ static int goes_on(VALUE exception) {
          rb_obj_is_kind_of(exception, rb_eSystemExit) || rb_obj_is_kind_of(exception, rb_eFatal);
 }
 
-/* 0, or the state in which the thread goes on. */
-static int run_call(remora_event *event) {
+VALUE ruby_reject(VALUE module, VALUE promise, VALUE exception) {
+  (void)module;
+  return remora_reject(ruby_future_handle(promise), error_of(exception)) ? Qtrue : Qfalse;
+}
+
+static int is_container(VALUE object) {
+  return (RB_TYPE_P(object, T_ARRAY) && rb_obj_class(object) == rb_cArray) ||
+         (RB_TYPE_P(object, T_HASH) && rb_obj_class(object) == rb_cHash);
+}
+
+/* 0, or the state in which the thread goes on. *owned: the answer comes later, and takes the event along. */
+static int run_call(remora_event *event, int *owned) {
   running r = {.event = event};
   int state;
   VALUE result = rb_protect(perform_body, (VALUE)&r, &state);
   remora_error *error = NULL;
+  remora_future *later = !state && result != Qundef ? ruby_future_peek(result) : NULL;
+  if (later) {
+    *owned = 1;
+    remora_event_done(event);
+    remora_event_reply_with(event, later);
+    RB_GC_GUARD(result);
+    return 0;
+  }
   if (!state && result != Qundef) {
     ruby_failure failure = {0};
-    remora_value *value = ruby_value_try(result, &failure);
+    remora_value *value = remora_event_by_ref(event) && is_container(result) ? ruby_reference_try(result, &failure)
+                                                                             : ruby_value_try(result, &failure);
     if (value && remora_event_reply(event, value, &error) == 0) { /* else the far side has got the error */
     } else if (!value && !failure.state) {
       remora_event_fail(event, failure.error ? failure.error : remora_error_new(REMORA_E_NOMEM, NULL));
@@ -116,6 +137,7 @@ static int run_quietly(VALUE (*body)(VALUE), remora_event *event) {
 void ruby_run_event(remora_event *event) {
   static int ready;
   if (!ready) {
+    id_promise = rb_intern("promise");
     id_perform = rb_intern("perform");
     id_failure = rb_intern("failure");
     id_output = rb_intern("output");
@@ -123,10 +145,10 @@ void ruby_run_event(remora_event *event) {
     id_call = rb_intern("call");
     ready = 1;
   }
-  int state = 0;
+  int state = 0, owned = 0;
   switch (remora_event_type(event)) {
   case REMORA_EVENT_CALL:
-    state = run_call(event);
+    state = run_call(event, &owned);
     break;
   case REMORA_EVENT_OUTPUT:
     state = run_quietly(output_body, event);
@@ -138,7 +160,7 @@ void ruby_run_event(remora_event *event) {
     remora_queue_reap(ruby_queue());
     break;
   }
-  remora_event_free(event);
+  if (!owned) remora_event_free(event);
   if (state) rb_jump_tag(state);
 }
 

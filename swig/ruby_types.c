@@ -89,7 +89,8 @@ static VALUE take_result_body(VALUE future) { return take_result((remora_future 
 /* ----------------------------------------------------------------------------------------------------------------- Proxy */
 
 /* What can be done with an object by its type (docs/protocol.md section 5): each combination has a class of proxies. */
-static const char *const words[] = {"call", "iter", "next", "len", "item", "setitem", "contains", "enter", "order"};
+static const char *const words[] = {"call",    "iter",     "next",  "len",   "item", "setitem",
+                                    "delitem", "contains", "enter", "order", "keys"};
 #define WORDS (sizeof words / sizeof *words)
 #define WORD_CALL 1u
 #define FAR_RUBY (1u << WORDS)
@@ -161,7 +162,7 @@ remora_proxy *ruby_proxy_peek(VALUE object) {
 /* How a call is made. */
 typedef struct manner {
   int64_t timeout; /* ms; -1 none */
-  unsigned flags;  /* REMORA_ONEWAY */
+  unsigned flags;  /* REMORA_ONEWAY, REMORA_BYREF */
   char start;      /* give a Future instead of waiting */
 } manner;
 static const manner plain = {.timeout = -1};
@@ -299,8 +300,8 @@ static const rb_data_type_t binding_type = {.wrap_struct_name = "remora call",
                                             .function = {.dmark = binding_mark, .dfree = RUBY_DEFAULT_FREE},
                                             .flags = RUBY_TYPED_FREE_IMMEDIATELY};
 
-/* bind(target, start, timeout_ms, oneway): target is a Proxy, or a Call whose manner is then amended. */
-static VALUE bind(VALUE module, VALUE target, VALUE start, VALUE timeout, VALUE oneway) {
+/* bind(target, start, timeout_ms, oneway, by_ref): target is a Proxy, or a Call whose manner is then amended. */
+static VALUE bind(VALUE module, VALUE target, VALUE start, VALUE timeout, VALUE oneway, VALUE by_ref) {
   (void)module;
   manner how = plain;
   if (!RB_SPECIAL_CONST_P(target) && rb_typeddata_is_kind_of(target, &binding_type)) {
@@ -313,6 +314,7 @@ static VALUE bind(VALUE module, VALUE target, VALUE start, VALUE timeout, VALUE 
   if (RTEST(start)) how.start = 1;
   if (ms >= 0) how.timeout = ms;
   if (RTEST(oneway)) how.flags |= REMORA_ONEWAY;
+  if (RTEST(by_ref)) how.flags |= REMORA_BYREF;
   binding *b;
   VALUE self = TypedData_Make_Struct(call_class, binding, &binding_type, b);
   b->proxy = target;
@@ -427,6 +429,31 @@ static VALUE future_state(VALUE self) {
 
 static VALUE future_cancel(VALUE self) { return remora_cancel(ruby_future_handle(self)) ? Qtrue : Qfalse; }
 
+remora_future *ruby_future_peek(VALUE object) {
+  return RB_SPECIAL_CONST_P(object) || !rb_typeddata_is_kind_of(object, &future_type)
+             ? NULL
+             : ((future *)RTYPEDDATA_DATA(object))->handle;
+}
+
+int ruby_future_is_derived(VALUE object) {
+  return !RB_SPECIAL_CONST_P(object) && rb_typeddata_is_kind_of(object, &future_type) && !ruby_future_peek(object);
+}
+
+/* first_of([future, ...]): a Future that is resolved with the first of them. */
+static VALUE first_of(VALUE module, VALUE list) {
+  (void)module;
+  Check_Type(list, T_ARRAY);
+  VALUE room;
+  remora_future **handles = ALLOCV_N(remora_future *, room, RARRAY_LEN(list) + 1);
+  for (long i = 0; i < RARRAY_LEN(list); i++) handles[i] = ruby_future_handle(RARRAY_AREF(list, i));
+  remora_error *err = NULL;
+  remora_future *first = remora_any(handles, (size_t)RARRAY_LEN(list), &err);
+  ALLOCV_END(room);
+  RB_GC_GUARD(list);
+  if (!first) ruby_raise(err);
+  return ruby_future_new(first);
+}
+
 /* ---------------------------------------------------------------------------------------------------------------- module */
 
 typedef struct closing {
@@ -509,8 +536,10 @@ void ruby_types_init(VALUE module) {
   rb_define_private_method(future_class, "outcome", future_outcome, 0);
   rb_define_protected_method(future_class, "take", future_take, 0);
 
-  rb_define_module_function(module, "bind", bind, 4);
+  rb_define_module_function(module, "bind", bind, 5);
   rb_define_module_function(module, "invoke", invoke, -1);
+  rb_define_module_function(module, "first_of", first_of, 1);
+  rb_define_module_function(module, "reject", ruby_reject, 2);
   rb_define_module_function(module, "items", items, 1);
   rb_define_module_function(module, "set_items", set_items, 2);
   rb_define_module_function(module, "about", about, 1);

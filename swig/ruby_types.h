@@ -26,4 +26,10 @@ void ruby_serve_one(void);
 /* Adds types and functions to the module. */
 void ruby_types_init(VALUE module);
 
+/* The future behind an object; NULL if it is none, or made of others. */
+remora_future *ruby_future_peek(VALUE object);
+int ruby_future_is_derived(VALUE object);
+/* reject(promise, exception) */
+VALUE ruby_reject(VALUE module, VALUE promise, VALUE exception);
+
 #endif

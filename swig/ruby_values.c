@@ -177,6 +177,9 @@ static VALUE queue_made(VALUE unused) {
   return (VALUE)ruby_queue();
 }
 
+static VALUE ruby_by_ref;
+static ID id_value;
+
 static remora_value *object_value(VALUE object, ruby_failure *failure) {
   const remora_class *cls = class_of(object, failure);
   if (!cls) return NULL;
@@ -331,11 +334,16 @@ static remora_value *to_value(VALUE object, path *where) {
     if (proxy) return remora_value_of_proxy(proxy);
     break;
   }
+  case T_OBJECT:
+    if (rb_obj_class(object) == ruby_by_ref) return object_value(rb_ivar_get(object, id_value), where->failure);
+    break;
   default:
     break;
   }
   return object_value(object, where->failure);
 }
+
+remora_value *ruby_reference_try(VALUE object, ruby_failure *failure) { return object_value(object, failure); }
 
 remora_value *ruby_value_try(VALUE object, ruby_failure *failure) {
   path where;
@@ -497,6 +505,9 @@ remora_queue *ruby_queue(void) {
 }
 
 void ruby_values_init(VALUE package) {
+  ruby_by_ref = rb_define_class_under(rb_define_module("Remora"), "ByRef", rb_cObject);
+  rb_gc_register_mark_object(ruby_by_ref);
+  id_value = rb_intern("@value");
   ruby_package = package;
   id_make_error = rb_intern("make_error");
   id_describe = rb_intern("describe");

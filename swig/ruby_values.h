@@ -26,6 +26,8 @@ void ruby_failure_raise(ruby_failure *failure) __attribute__((noreturn));
 
 /* *new*; NULL with *failure. Does not raise. */
 remora_value *ruby_value_try(VALUE object, ruby_failure *failure);
+/* The same for what is lent whatever it is. */
+remora_value *ruby_reference_try(VALUE object, ruby_failure *failure);
 /* *new*. Raises. */
 remora_value *ruby_value_new(VALUE object);
 /* The argument list of a call; *new*; NULL without a failure when there are no arguments. keywords: the last of argv is a hash of keyword arguments.

@@ -321,6 +321,7 @@ REMORA_API REMORA_NEW remora_future *remora_start(remora_proxy *proxy, const cha
 #define REMORA_ONEWAY 1u  /* no answer is wanted; the future is ready at once */
 #define REMORA_NOWAIT 2u  /* REMORA_E_OVERLOADED instead of waiting for credit */
 #define REMORA_AWAITED 4u /* this thread waits for it next: what is called back meanwhile is left to that wait */
+#define REMORA_BYREF 8u   /* a list or map that is the result stays there and comes as a proxy */
 /* remora_start with everything. timeout_ms: the call fails with REMORA_E_TIMEOUT after that; travels with the call. */
 REMORA_API REMORA_NEW remora_future *remora_start_with(remora_proxy *proxy, const char *method,
                                                        const remora_value *args, int64_t timeout_ms, unsigned flags,
@@ -342,6 +343,23 @@ REMORA_API int remora_cancel(remora_future *future);
 REMORA_API int remora_then(remora_future *future, remora_queue *queue,
                            void (*fn)(remora_future *future, void *userdata), void *userdata,
                            void (*destroy)(void *userdata), remora_error **err);
+/* A future that the program settles itself. *new*. A call that goes on elsewhere can be answered by it, and it can be waited for as any other. */
+REMORA_API REMORA_NEW remora_future *remora_promise(remora_error **err);
+/* Settles one; *steals* value or error. 1, or 0 when it was ready already. */
+REMORA_API int remora_resolve(remora_future *promise, remora_value *value);
+REMORA_API int remora_reject(remora_future *promise, remora_error *error);
+/* Makes the next future of a finished one: *new*, its outcome becomes that of the composed future; or NULL, with *err or, for null, without. */
+typedef remora_future *remora_compose_fn(remora_future *before, void *userdata, remora_error **err);
+/* A future of what on_value makes of this one when it is REMORA_DONE, and on_error otherwise; where one is NULL, the outcome passes as it is. The function runs once,
+ * where remora_then's would. A cancel goes on to the future that is still pending. destroy(userdata) is called once (not when it fails). *new*. */
+REMORA_API REMORA_NEW remora_future *remora_compose(remora_future *future, remora_queue *queue,
+                                                    remora_compose_fn *on_value, remora_compose_fn *on_error,
+                                                    void *userdata, void (*destroy)(void *userdata),
+                                                    remora_error **err);
+/* A future of the index of the first of them that is ready, whatever its outcome. *new*. */
+REMORA_API REMORA_NEW remora_future *remora_any(remora_future *const *futures, size_t n, remora_error **err);
+/* Waits until one is ready: its index; -1 with REMORA_E_TIMEOUT or REMORA_E_INTERRUPTED. Errors of the futures themselves are left in them. */
+REMORA_API int remora_await_any(remora_future *const *futures, size_t n, int64_t ms, remora_error **err);
 REMORA_API remora_future *remora_future_ref(remora_future *future);
 /* The last reference of a pending future goes: nobody waits for the result; it is thrown away when it comes. */
 REMORA_API remora_future *remora_future_unref(remora_future *future);
@@ -390,6 +408,12 @@ REMORA_API remora_queue *remora_object_queue(const remora_object *object); /* *b
 REMORA_API remora_object *remora_object_ref(remora_object *object);
 REMORA_API remora_object *remora_object_unref(remora_object *object);
 
+/* A list, tuple or map (*steals*) as something that is lent instead of copied: far sides use and change it as a container of theirs. Of the default queue; *new*. Here it
+ * is used by remora_value_call(value, ":item", ...) and the other operations of docs/protocol.md 5.1. Other values are returned as they are; NULL when memory is out. */
+REMORA_API REMORA_NEW remora_value *remora_by_ref(remora_value *value);
+/* What is in a container that is there by reference: a far one (one round trip), or one of remora_by_ref. *new*. */
+REMORA_API REMORA_NEW remora_value *remora_copy(const remora_value *reference, remora_error **err);
+
 /* ---------------------------------------------------------------------------------------------------------------- queues */
 
 /* The queue of C code that names none; *borrowed* for ever. */
@@ -425,6 +449,8 @@ REMORA_API remora_object *remora_event_object(const remora_event *event); /* CAL
 REMORA_API const char *remora_event_method(const remora_event *event);    /* CALL; *borrowed* */
 /* CALL: the argument list; *borrowed*; NULL with an error when it cannot be decoded (the event is then answered). */
 REMORA_API const remora_value *remora_event_args(remora_event *event, remora_error **err);
+/* CALL: the caller wants a reference where the result is a list or map. remora_event_reply sees to it for events of the default queue. */
+REMORA_API int remora_event_by_ref(const remora_event *event);
 REMORA_API remora_future *remora_event_future(const remora_event *event); /* READY; *borrowed* */
 REMORA_API void *remora_event_userdata(const remora_event *event); /* READY: of remora_then; CALL: of the object */
 REMORA_API int remora_event_stream(const remora_event *event);     /* OUTPUT: 1 or 2 */
@@ -435,6 +461,11 @@ REMORA_API void remora_event_enter(remora_event *event);
 REMORA_API int remora_event_reply(remora_event *event, const remora_value *value, remora_error **err);
 /* Answers a CALL with an error; *steals* error. */
 REMORA_API void remora_event_fail(remora_event *event, remora_error *error);
+/* In a function of a remora_class: the call that runs is to be answered later. What the function returns is not sent; who has the event answers it, on any thread. *new*;
+ * NULL when no call runs here or it was taken already. Other calls run meanwhile. */
+REMORA_API REMORA_NEW remora_event *remora_event_defer(void);
+/* Answers a CALL with the outcome of a future, when that is ready. *Steals* event, which may be NULL. */
+REMORA_API void remora_event_reply_with(remora_event *event, remora_future *future);
 /* Does what C code does with an event: calls the class's function and answers, calls the function of remora_then; output goes to nobody. */
 REMORA_API void remora_event_run(remora_event *event);
 /* Says, on the thread that took it, that the event has been dealt with; a result waits until the output before it is. remora_event_free does it too; a

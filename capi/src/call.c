@@ -149,6 +149,7 @@ remora_future *remora_start_with(remora_proxy *p, const char *method, const remo
   frame head = {.kind = FRAME_CALL, .mlen = (uint16_t)mlen, .object = p->id};
   if (args && remora_keywords(args)) head.flags |= FRAME_KW;
   if (flags & REMORA_ONEWAY) head.flags |= FRAME_ONEWAY;
+  if (flags & REMORA_BYREF) head.flags |= FRAME_BYREF;
   if (timeout_ms >= 0) head.aux = timeout_ms > UINT32_MAX ? UINT32_MAX : timeout_ms < 1 ? 1 : (uint32_t)timeout_ms;
 
   remora_future *f = future_new(h, c);

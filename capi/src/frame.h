@@ -39,6 +39,7 @@ enum frame_flag {
   FRAME_CHUNKED = 4,
   FRAME_KW = 8,
   FRAME_ONEWAY = 16,
+  FRAME_BYREF = 32,
 };
 
 typedef struct frame {

@@ -31,12 +31,24 @@ static bool future_drop(remora_future *f) {
   if (f->call && f->conn) (void)session_pending_take(&f->conn->session, f->call); /* its answer will find nobody */
   deadline_clear(f);
   future_set_awaited(f, false);
+  if (f->source) future_unref_locked(f->source);
+  if (f->any) future_any_drop(f);
   if (f->conn) conn_unref_locked(f->conn);
   return true;
 }
 
 void future_unref_locked(remora_future *f) {
-  if (future_drop(f)) future_free(f);
+  if (!future_drop(f)) return;
+  f->next_awaited = f->hub->dead;
+  f->hub->dead = f;
+}
+
+void future_free_list(remora_future *f) {
+  while (f) {
+    remora_future *next = f->next_awaited;
+    future_free(f);
+    f = next;
+  }
 }
 
 remora_future *remora_future_unref(remora_future *f) {
@@ -86,6 +98,10 @@ static void future_ready(remora_future *f, remora_state state) {
   deadline_clear(f);
   future_set_awaited(f, false);
   atomic_store_explicit(&f->state, (int)state, memory_order_release);
+  if (f->source) {
+    future_unref_locked(f->source);
+    f->source = NULL;
+  }
   if (f->watches && f->conn) f->hub->watched--;
   while (f->watches) {
     watch *w = f->watches;
@@ -142,8 +158,28 @@ int remora_then(remora_future *f, remora_queue *queue, void (*fn)(remora_future 
   return 0;
 }
 
+bool future_unwatch(remora_future *f, const void *userdata) {
+  for (watch **at = &f->watches; *at; at = &(*at)->next) {
+    watch *w = *at;
+    if (w->userdata != userdata) continue;
+    *at = w->next;
+    if (!*at) f->watches_last = at;
+    if (!f->watches && f->conn) f->hub->watched--;
+    queue_unref_locked(w->queue);
+    free(w);
+    future_unref_locked(f); /* the watch's reference */
+    return true;
+  }
+  return false;
+}
+
 bool future_cancel(remora_future *f) {
   if (atomic_load(&f->state) != REMORA_PENDING) return false;
+  if (f->source) {
+    remora_future *source = remora_future_ref(f->source);
+    (void)future_cancel(source);
+    future_unref_locked(source);
+  }
   remora_conn *c = f->conn;
   if (f->call && c) {
     frame cancel = {.kind = FRAME_CANCEL, .call = f->call};

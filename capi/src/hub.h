@@ -36,8 +36,9 @@ typedef enum driver { DRIVER_NONE, DRIVER_THREAD, DRIVER_BACKGROUND } driver;
 
 typedef struct hub {
   pthread_mutex_t lock,
-      turnstile;     /* who wants the lock passes the turnstile: the driver cannot take it twice while another waits */
-  outgoing *garbage; /* sent; freed outside the lock, for freeing 64 MiB takes milliseconds */
+      turnstile; /* who wants the lock passes the turnstile: the driver cannot take it twice while another waits */
+  remora_future *dead; /* futures without users, freed outside the lock: an object of ours may be in the result */
+  outgoing *garbage;   /* sent; freed outside the lock, for freeing 64 MiB takes milliseconds */
   uv_loop_t loop;
   driver driver;
   bool bulk;              /* this turn moved much: others on this core come first before the next */
@@ -79,10 +80,15 @@ static inline void hub_lock(hub *h) {
   pthread_mutex_unlock(&h->turnstile);
 }
 
+void future_free_list(remora_future *first); /* future.c; under no lock */
+
 static inline void hub_unlock(hub *h) {
   outgoing *garbage = h->garbage;
+  remora_future *dead = h->dead;
   h->garbage = NULL;
+  h->dead = NULL;
   pthread_mutex_unlock(&h->lock);
+  if (__builtin_expect(dead != NULL, 0)) future_free_list(dead);
   if (__builtin_expect(garbage != NULL, 0)) outgoing_free_list(garbage);
 }
 
@@ -338,6 +344,8 @@ struct remora_future {
   size_t heap_index;             /* 1-based; 0: not in the heap */
   watch *watches, **watches_last;
   remora_future *next_awaited, **link_awaited; /* in hub->awaited */
+  remora_future *source;                       /* what it is made of while it is pending: a cancel goes on to it */
+  struct future_any *any;                      /* it is the first of several (compose.c) */
 };
 
 remora_future *future_new(hub *h, remora_conn *c);
@@ -345,8 +353,11 @@ remora_future *future_new(hub *h, remora_conn *c);
 void future_done(remora_future *f, message *reply);
 void future_fail(remora_future *f, remora_error *error);
 bool future_cancel(remora_future *f); /* false: it was ready already */
+/* A watch with this userdata is taken back; false: there is none (any more). Its destroy is not called. */
+bool future_unwatch(remora_future *f, const void *userdata);
+void future_any_drop(remora_future *f); /* compose.c */
 void future_set_awaited(remora_future *f, bool on);
-void future_unref_locked(remora_future *f); /* of a future without a result */
+void future_unref_locked(remora_future *f);
 /* deadline.c; under the lock. */
 void deadline_set(remora_future *f, uint64_t at_ms);
 void deadline_clear(remora_future *f);

@@ -60,7 +60,8 @@ static void inner_forward(hub *h, remora_event *e) {
   fw->call = e;
   uint32_t left = e->message->head.aux;
   remora_event_enter(e); /* the chain goes on */
-  unsigned flags = REMORA_NOWAIT | (e->message->head.flags & FRAME_ONEWAY ? REMORA_ONEWAY : 0);
+  unsigned flags = REMORA_NOWAIT | (e->message->head.flags & FRAME_ONEWAY ? REMORA_ONEWAY : 0) |
+                   (e->message->head.flags & FRAME_BYREF ? REMORA_BYREF : 0);
   remora_future *f = remora_start_with(target, e->method, args, left ? (int64_t)left : -1, flags, &err);
   if (e->entered) {
     e->entered = false;
@@ -72,6 +73,23 @@ static void inner_forward(hub *h, remora_event *e) {
     forward_free(fw);
   }
   (void)remora_future_unref(f);
+}
+
+void remora_event_reply_with(remora_event *e, remora_future *f) {
+  if (!e) return;
+  remora_error *err = NULL;
+  hub *h = f->hub;
+  forward *fw = h == hub_current ? calloc(1, sizeof *fw) : NULL;
+  if (!fw) {
+    remora_event_fail(e, remora_error_new(h == hub_current ? REMORA_E_NOMEM : REMORA_E_FORKED, NULL));
+    (void)remora_event_free(e);
+    return;
+  }
+  fw->call = e;
+  forward_list(h, fw, f);
+  if (remora_then(f, h->inner, forward_done, fw, forward_free, &err) == 0) return;
+  remora_event_fail(e, err);
+  forward_free(fw);
 }
 
 bool inner_cancel(const remora_conn *c, uint32_t call) {

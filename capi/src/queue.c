@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -250,6 +251,10 @@ int remora_event_stream(const remora_event *e) { return e->message ? (int)e->mes
 
 const char *remora_event_method(const remora_event *e) { return e->kind == REMORA_EVENT_CALL ? e->method : NULL; }
 
+int remora_event_by_ref(const remora_event *e) {
+  return e->kind == REMORA_EVENT_CALL && e->message->head.flags & FRAME_BYREF ? 1 : 0;
+}
+
 const char *remora_event_data(const remora_event *e, size_t *length) {
   if (e->kind != REMORA_EVENT_OUTPUT) return NULL;
   if (length) *length = e->message->head.size;
@@ -297,7 +302,13 @@ int remora_event_reply(remora_event *e, const remora_value *value, remora_error 
     return error_set(err, REMORA_E_INVALID, "this event was answered already");
   e->answered = true;
   if (e->question) return prompt_answered(e, value, NULL), 0;
-  return call_answer(e->conn, e->message, value, err);
+  /* A language has lent its own object already; what C returns has no place but the value. */
+  if (!remora_event_by_ref(e) || !value || e->queue != e->queue->hub->default_queue)
+    return call_answer(e->conn, e->message, value, err);
+  remora_value *kept = remora_by_ref(remora_value_ref((remora_value *)(uintptr_t)value));
+  int rc = call_answer(e->conn, e->message, kept, err);
+  (void)remora_value_unref(kept);
+  return rc;
 }
 
 void remora_event_fail(remora_event *e, remora_error *error) {
@@ -319,6 +330,28 @@ static void event_print(const remora_event *e) {
     if (n > 0) p += n;
 }
 
+/* The call whose function runs on this thread. */
+typedef struct event_run {
+  remora_event *event;
+  bool deferred;
+} event_run;
+static _Thread_local event_run *running;
+
+/* Who takes it gets all that the event held; what is left is freed by who pulled it. */
+remora_event *remora_event_defer(void) {
+  if (!running || running->deferred) return NULL;
+  remora_event *e = running->event, *later = calloc(1, sizeof *later + strlen(e->method) + 1);
+  if (!later) return NULL;
+  *later = (remora_event){.kind = e->kind, .queue = e->queue, .conn = remora_conn_ref(e->conn)};
+  later->object = remora_object_ref(e->object);
+  later->message = message_ref(e->message);
+  later->cancelled = e->cancelled;
+  memcpy(later->method, e->method, strlen(e->method) + 1);
+  e->answered = true;
+  running->deferred = true;
+  return later;
+}
+
 void remora_event_run(remora_event *e) {
   switch (e->kind) {
   case REMORA_EVENT_READY:
@@ -337,7 +370,15 @@ void remora_event_run(remora_event *e) {
   const remora_value *args = remora_event_args(e, NULL);
   if (!args) return;
   remora_event_enter(e);
+  event_run *outer = running, now = {.event = e};
+  running = &now;
   remora_value *result = e->object->cls->call(e->object->userdata, remora_event_method(e), args, &err);
+  running = outer;
+  if (now.deferred) {
+    (void)remora_error_free(err);
+    (void)remora_value_unref(result);
+    return;
+  }
   if (!result && err) {
     remora_event_fail(e, err);
     return;

@@ -4,7 +4,7 @@ local errors = require "remora.errors"
 local wait = require "remora.wait"
 
 local DONE, FAILED, PENDING, FULL = 0, 1, 2, 3
-local ONEWAY = capi.REMORA_ONEWAY
+local ONEWAY, BYREF = capi.REMORA_ONEWAY, capi.REMORA_BYREF
 local send, send_start, take_result = capi.call, capi.start, capi.result
 
 local call = {}
@@ -118,16 +118,20 @@ function call.milliseconds(seconds, what)
 end
 
 ---How calls are made. timeout: seconds, then the call fails with Timeout, here and (if it has not begun) over there. oneway: no answer is wanted.
+---by_ref: a table that is the result is not copied: the call gives the proxy of the far one.
 ---@param target any
----@param how { timeout: number?, oneway: boolean? }
+---@param how { timeout: number?, oneway: boolean?, by_ref: boolean? }
 ---@return any
 function call.options(target, how)
   how = how or {}
   local manner = manner_of(target, "options")
   for name in pairs(how) do
-    if name ~= "timeout" and name ~= "oneway" then errors.invalid("options: unknown option %s (timeout, oneway)", tostring(name)) end
+    if name ~= "timeout" and name ~= "oneway" and name ~= "by_ref" then
+      errors.invalid("options: unknown option %s (timeout, oneway, by_ref)", tostring(name))
+    end
   end
   if how.timeout ~= nil then manner[2] = call.milliseconds(how.timeout, "timeout") end
+  if how.by_ref then manner[3] = BYREF end
   if how.oneway then manner[3] = ONEWAY end
   return setmetatable(manner, Manner)
 end

@@ -64,6 +64,15 @@ function shared:next(fn)
   return derived
 end
 
+---A future of this one's result, or, if this one fails, of fn(error), or of the result of the future that fn returns.
+---@param fn fun(error: any): any
+---@return remora.Future
+function shared:rescue(fn)
+  local derived = setmetatable({ before = self, on_error = fn }, DERIVED)
+  self:_watch(function() derived:_run() end)
+  return derived
+end
+
 ---fn(future) is called once it is done, in a wait or in remora.serve.
 ---@param fn fun(future: remora.Future)
 function shared:on_done(fn)
@@ -110,11 +119,12 @@ local function is_future(value) return capi.handle_kind(value) == "future" or ge
 
 -- The one before is done; whoever finds that first runs the function.
 function Derived:_run()
-  local fn = self.fn
-  if not fn then return end
-  self.fn = nil
+  if self.claimed then return end
+  self.claimed = true
   local status, value = self.before:_outcome()
-  if status == 0 then
+  local fn = status == 0 and self.fn or status ~= 0 and self.on_error
+  self.fn, self.on_error = nil, nil
+  if fn then
     local ok
     ok, value = wait.guarded(fn, value)
     status = ok and 0 or 1
@@ -152,7 +162,7 @@ function Derived:cancelled() return self.status == 1 and errors.is_error(self.va
 
 function Derived:cancel()
   if self.status then return false end
-  self.fn = nil;
+  self.claimed, self.fn, self.on_error = true, nil, nil;
   (self.inner or self.before):cancel()
   self:_finish(1, errors.new("Cancelled", "the call was cancelled"))
   return true
@@ -195,5 +205,35 @@ function future.await_all(futures, timeout)
   for i = 1, count do results[i] = given(futures[i]:_outcome()) end
   return results
 end
+
+-- Futures that wake the loop of await_any when they are ready: once is enough for all times that it waits for them.
+local roused = setmetatable({}, { __mode = "k" })
+
+---The first of them that is done, whatever its outcome, and its number. Waits at most `timeout` seconds (Timeout; the calls go on).
+---@param futures remora.Future[]
+---@param timeout? number
+---@return remora.Future, integer
+function future.await_any(futures, timeout)
+  local deadline, count = deadline_of(timeout), #futures
+  if count == 0 then errors.invalid("await_any wants at least one future") end
+  for i = 1, count do
+    local f = futures[i]
+    if not is_future(f) then errors.invalid("await_any wants a list of futures; number %d is a %s", i, type(f)) end
+    if not roused[f] then
+      roused[f] = true
+      f:_watch(function() end)
+    end
+  end
+  while true do
+    for i = 1, count do
+      if futures[i]:_ready(capi.now()) then return futures[i], i end
+    end
+    local left = deadline and deadline - capi.now() or -1
+    if deadline and left <= 0 then error(errors.new("Timeout", ("none of %d results has come within %g s"):format(count, timeout)), 0) end
+    wait.step(math.ceil(left))
+  end
+end
+
+wait.is_future = is_future
 
 return future

@@ -86,7 +86,7 @@ function marks.big(x)
   return setmetatable({ figures == "0" and "0" or sign .. figures }, BIG)
 end
 
----A table that crosses as a reference, not as a copy.
+---A table that crosses as a reference, not as a copy: far code uses it as a container of its own, and what it changes is changed here. remora.by_ref is the same.
 ---@param t any
 ---@return table
 function marks.ref(t)

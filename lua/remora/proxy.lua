@@ -64,6 +64,7 @@ proxy.words = {
       if type(key) == "string" then return methods[key] end
       return blocking(invoke, self, ":item", key)
     end,
+    __pairs = function(self) return pairs(blocking(invoke, self, ":copy")) end, -- 5.1 and LuaJIT do not ask: remora.pairs
   },
   setitem = {
     __newindex = function(self, key, value)
@@ -114,6 +115,12 @@ function proxy.len(p) return invoke(p, ":len") end
 function proxy.item(p, key) return invoke(p, ":item", key) end
 function proxy.setitem(p, key, value) invoke(p, ":setitem", key, value) end
 function proxy.delitem(p, key) invoke(p, ":delitem", key) end
+---What is in a far container, by value.
+---@param p any
+---@return any
+function proxy.copy(p) return invoke(p, ":copy") end
+---`for k, v in remora.pairs(proxy) do`: what is in a far container, as it is now; of a list, from 1.
+function proxy.pairs(p) return pairs(invoke(p, ":copy")) end
 function proxy.contains(p, value) return invoke(p, ":contains", value) end
 ---The far object's own text.
 function proxy.str(p) return invoke(p, ":str") end

@@ -109,9 +109,59 @@ end
 
 local function denied(format, ...) error(errors.new("Denied", format:format(...)), 0) end
 
+-- What a loop over a lent table goes through: coroutine -> what was there when it began.
+local sources = setmetatable({}, { __mode = "k" })
+
+-- Of a table that is data: its metatable is a mark of ours or missing, and it is no class.
+local function is_container(target)
+  local marks = require "remora.marks"
+  local kind = marks.kind(target)
+  return type(target) == "table" and (kind == "list" or kind == "map" or debug.getmetatable(target) == nil) and rawget(target, "__index") == nil
+end
+
+local function keys_of(target)
+  local keys = require("remora.marks").list {}
+  for key in pairs(target) do keys[#keys + 1] = key end
+  return keys
+end
+
+local CONTAINER = {
+  [":len"] = function(target) return #target > 0 and #target or #keys_of(target) end,
+  [":item"] = function(target, key) return target[key] end,
+  [":setitem"] = function(target, key, value) target[key] = value end,
+  [":delitem"] = function(target, key)
+    if type(key) == "number" and key >= 1 and key <= #target then table.remove(target, key) else target[key] = nil end
+  end,
+  [":contains"] = function(target, value) -- a value of a sequence, a key of anything else
+    if #target == 0 then return target[value] ~= nil end
+    for i = 1, #target do
+      if target[i] == value then return true end
+    end
+    return false
+  end,
+  [":keys"] = keys_of,
+  [":copy"] = function(target) return target end, -- it crosses by value
+  [":iter"] = function(target)
+    local source = #target > 0 and {} or keys_of(target)
+    for i = 1, #target do source[i] = target[i] end
+    source.at = 0
+    local thread = coroutine.create(keys_of)
+    sources[thread] = source
+    return thread
+  end,
+}
+
 -- A coroutine that was lent is an iterator over what it yields.
 local function next_items(thread, count)
   local items = require("remora.marks").list {}
+  local source = sources[thread]
+  if source then
+    while #items < count and source.at < #source do
+      source.at = source.at + 1
+      items[#items + 1] = source[source.at]
+    end
+    return { source.at == #source, items }
+  end
   while #items < count do
     if coroutine.status(thread) == "dead" then return { true, items } end
     local ok, item = coroutine.resume(thread)
@@ -138,6 +188,7 @@ local function perform(target, method, ...)
     denied("%s is not allowed on a lent coroutine", method)
   end
   if method:sub(1, 1) == ":" then
+    if CONTAINER[method] and is_container(target) then return (CONTAINER[method](target, ...)) end
     local operation, meta = OPERATIONS[method], debug.getmetatable(target)
     if not (operation and meta and rawget(meta, operation[1])) then denied("%s is not allowed on a lent object", method) end
     return (operation[2](target, ...))
@@ -156,6 +207,14 @@ local function report(where, e)
   io.stderr:write("remora: error in ", where, ": ", tostring(e), "\n")
 end
 
+local function answer(event, ok, value, traceback)
+  if not ok then return capi.event_fail(event, errors.for_far_side(value, traceback)) end
+  if type(value) == "table" and capi.event_by_ref(event) and is_container(value) then value = require("remora.marks").ref(value) end
+  local sent, raw = capi.event_reply(event, value)
+  if sent ~= 0 then capi.event_fail(event, raw.code, raw.message) end -- no value that can cross; harmless when the far side has it already
+end
+
+-- Whether the event is still needed.
 local function run_call(event, target, method, status, ...)
   if status ~= 0 then -- the arguments are no values of Lua's, or not decodable (then it is answered already)
     local raw = ...
@@ -165,18 +224,25 @@ local function run_call(event, target, method, status, ...)
   enter(event)
   local ok, value, traceback = protect(perform, target, method, ...)
   leave(event)
-  if ok then
-    local sent, raw = capi.event_reply(event, value)
-    if sent ~= 0 then capi.event_fail(event, raw.code, raw.message) end -- no value that can cross; harmless when the far side has it already
-  else
-    capi.event_fail(event, errors.for_far_side(value, traceback))
+  if ok and wait.is_future(value) then -- the answer comes when that is ready
+    capi.event_leave(event)
+    value:on_done(function(future)
+      local outcome, result = future:_outcome()
+      answer(event, outcome == 0, result)
+      capi.release(event)
+    end)
+    return true
   end
+  answer(event, ok, value, traceback)
 end
 
 local function run(event)
   local kind, a, b, c = capi.event(event)
   if kind == CALL then
-    run_call(event, a, b, capi.event_args(event))
+    if run_call(event, a, b, capi.event_args(event)) then
+      capi.reap()
+      return true
+    end
   elseif kind == OUTPUT then
     local fn = outputs[c]
     if fn then

@@ -23,7 +23,7 @@ if _capi.remora_abi() != _capi.REMORA_ABI:
     )
 
 from . import _bigint, _dispatch, _exports, _proxy
-from ._call import can_on, getattr, new_on, options, setattr, start
+from ._call import by_ref, can_on, copy, getattr, new_on, options, setattr, start
 from ._commands import CommandFailed, CommandResult, run
 from ._connection import Connection, connect, connect_async
 from ._errors import (
@@ -46,7 +46,7 @@ from ._errors import (
 )
 from ._errors import make_error as _make_error
 from ._files import get, open, put
-from ._future import Future, await_all, await_future
+from ._future import Future, await_all, await_any, await_future
 from ._proxy import Proxy
 from ._source import add_module
 from ._ticket import redeem, ticket
@@ -70,6 +70,7 @@ _capi.setup(
     future_class=Future,
     big_to_text=_bigint.to_text,
     text_to_big=_bigint.from_text,
+    by_ref=_proxy.ByRef,
     may_block=_may_block,
 )
 
@@ -86,10 +87,13 @@ __all__ = [
     "CommandResult",
     "put",
     "get",
+    "by_ref",
+    "copy",
     "Proxy",
     "Future",
     "await_future",
     "await_all",
+    "await_any",
     "add_module",
     "ticket",
     "redeem",

@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional, Union
 from . import remora_capi as _capi
 from ._connection import Connection, Spec, connect
 from ._errors import InvalidArgument, RemoteError
-from ._proxy import Proxy
+from ._proxy import ByRef, Proxy
 from ._source import name_of
 
 _invoke = _capi.invoke
@@ -64,7 +64,7 @@ def start(target: Any) -> Any:
     start(conn).run(...), .put(...) and .get(...)."""
     if isinstance(target, Connection):
         return Starting(target)
-    return _capi.bind(target, True, -1, False)
+    return _capi.bind(target, True, -1, False, False)
 
 
 class Starting:
@@ -92,12 +92,24 @@ class Starting:
         return start_get(self._conn, remote, local, **options)
 
 
-def options(target: Any, *, timeout: Optional[float] = None, oneway: bool = False) -> Any:
+def options(target: Any, *, timeout: Optional[float] = None, oneway: bool = False, by_ref: bool = False) -> Any:
     """options(proxy, timeout=2.0).method(...): how the calls made through it are made; combines with start().
 
     timeout: seconds, then the call fails with Timeout here, and over there if it has not begun.
-    oneway: wants no answer: the call gives None at once and nothing tells how it went."""
-    return _capi.bind(target, False, milliseconds(timeout), oneway)
+    oneway: wants no answer: the call gives None at once and nothing tells how it went.
+    by_ref: a list, tuple or dict that is the result is not copied: the call gives the Proxy of the far one."""
+    return _capi.bind(target, False, milliseconds(timeout), oneway, by_ref)
+
+
+def by_ref(container: Any) -> Any:
+    """Lends a list, tuple or dict instead of copying it: as an argument of a call, or as what a lent function returns. Far code
+    uses it as a container of its own; what it changes is changed here. Works for any other value too."""
+    return container if isinstance(container, (Proxy, ByRef)) else ByRef(container)
+
+
+def copy(container: Any) -> Any:
+    """What is in a far container, by value: a list, or a dict of what is a map over there. One round trip."""
+    return _invoke(container, ":copy")
 
 
 def getattr(proxy: Proxy, name: str, default: Any = _MISSING) -> Any:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import codecs
+import concurrent.futures
 import functools
 import sys
 import time
@@ -11,7 +12,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from . import _dispatch
 from . import remora_capi as _capi
 from ._errors import Denied, Error, NotFound, RemoteError, details_of, _full_name
+from ._future import Future
+from ._proxy import ByRef
 
+_CONTAINERS = (list, tuple, dict)
 BATCH_SECONDS = 0.005  # a batch of an iteration is not made to wait longer for its items
 _MAX_BATCH = 4096
 
@@ -54,6 +58,8 @@ def describe(cls: type) -> Tuple[str, str]:
     ):
         if has(*names):
             traits.append(trait)
+    if issubclass(cls, dict):
+        traits.append("keys")
     if cls.__lt__ is not object.__lt__:
         traits.append("order")
     if issubclass(cls, BaseException):
@@ -102,12 +108,21 @@ def _setitem(target: Any, key: Any, value: Any) -> None:
     target[key] = value
 
 
+def _copy(target: Any) -> Any:
+    for kind, bases in ((bytes, (bytes, bytearray, memoryview)), (str, str), (tuple, tuple)):
+        if isinstance(target, bases):
+            return kind(target)
+    return dict(target) if hasattr(type(target), "keys") else list(target)
+
+
 _OPERATIONS: Dict[str, Callable[..., Any]] = {
     ":len": len,
     ":item": lambda target, key: target[key],
     ":setitem": _setitem,
     ":delitem": _delitem,
     ":contains": lambda target, value: value in target,
+    ":keys": list,
+    ":copy": _copy,
     ":iter": iter,
     ":next": _next,
     ":enter": lambda target: target.__enter__(),
@@ -177,16 +192,20 @@ def _error_handle(error: BaseException) -> Any:
         return _capi.remora_error_new(NotFound.code, f"{type(error).__name__}, and its details cannot be sent")
 
 
-def _run_call(event: Any) -> None:
+def _run_call(event: Any) -> bool:
+    """Whether this thread has done with the event."""
     try:
         args, kwargs = _capi.remora_event_args(event)
         target = _capi.remora_event_userdata(event)
         _capi.remora_event_enter(event)
         result = perform(target, _capi.remora_event_method(event) or "", args, kwargs)
         if type(result) is types.CoroutineType:
-            _lent_coroutine(event, result)
-        else:
-            _capi.remora_event_reply(event, result)
+            return _lent_coroutine(event, result)
+        if isinstance(result, (Future, concurrent.futures.Future)):
+            _capi.remora_event_done(event)  # who answers it may be another thread
+            result.add_done_callback(lambda future: _reply_with(event, future))
+            return False
+        _reply(event, result)
     except BaseException as error:
         if error.__traceback__ is not None:  # without this module's frame at its top
             error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
@@ -194,21 +213,35 @@ def _run_call(event: Any) -> None:
         # Ctrl-C has reached the callback, but it is meant for whoever waits here.
         if isinstance(error, KeyboardInterrupt):
             raise
+    return True
 
 
-def _lent_coroutine(event: Any, coroutine: Any) -> None:
+def _reply(event: Any, result: Any) -> None:
+    if type(result) in _CONTAINERS and _capi.remora_event_by_ref(event):
+        result = ByRef(result)
+    _capi.remora_event_reply(event, result)
+
+
+def _reply_with(event: Any, future: Any) -> None:
+    try:
+        _reply(event, future.result())
+    except BaseException as error:
+        _capi.remora_event_fail(event, _error_handle(error))
+
+
+def _lent_coroutine(event: Any, coroutine: Any) -> bool:
     """A coroutine function was called: what the caller wants is what it returns."""
     from . import _asyncio
 
     steps = _asyncio.in_chain(event, coroutine)
     loop = _asyncio.loop_elsewhere()
     if loop is None:
-        _capi.remora_event_reply(event, _asyncio.run_here(steps))
-        return
+        _reply(event, _asyncio.run_here(steps))
+        return True
 
     async def answer() -> None:
         try:
-            _capi.remora_event_reply(event, await steps)
+            _reply(event, await steps)
         except BaseException as error:
             _capi.remora_event_fail(event, _error_handle(error))
             if not isinstance(error, Exception):  # the end of the task is its loop's business
@@ -216,7 +249,9 @@ def _lent_coroutine(event: Any, coroutine: Any) -> None:
 
     import asyncio
 
+    _capi.remora_event_done(event)  # from here on the loop's thread enters and leaves it
     asyncio.run_coroutine_threadsafe(answer(), loop)
+    return False
 
 
 class _Output:
@@ -273,9 +308,10 @@ def _run_output(event: Any) -> None:
 def run_event(event: Any) -> None:
     """Runs one event of the interpreter's queue, and answers it if it is a call."""
     kind = _capi.remora_event_type(event)
+    mine = True
     try:
         if kind == _capi.REMORA_EVENT_CALL:
-            _run_call(event)
+            mine = _run_call(event)
         elif kind == _capi.REMORA_EVENT_OUTPUT:
             _run_output(event)
         elif kind == _capi.REMORA_EVENT_READY:
@@ -283,7 +319,8 @@ def run_event(event: Any) -> None:
         elif kind == _capi.REMORA_EVENT_REAP:
             _capi.remora_queue_reap(_capi.queue())
     finally:
-        _capi.remora_event_done(event)  # a traceback may keep the event itself alive
+        if mine:
+            _capi.remora_event_done(event)  # a traceback may keep the event itself alive
 
 
 def forked() -> None:

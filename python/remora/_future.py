@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable, Generator, Iterable, List, Optional
 
 from . import remora_capi as _capi
-from ._errors import Cancelled, Timeout
+from ._errors import Cancelled, InvalidArgument, Timeout
 
 
 class Future(_capi.Future):
@@ -32,7 +32,11 @@ class Future(_capi.Future):
     def then(self, fn: Callable[[Any], Any]) -> "Future":
         """A future of fn(result), or of the result of the future that fn returns. If this one fails, so does that.
         fn runs once, on the dispatcher thread or on a thread that waits for the new future."""
-        return _Then(self, fn)
+        return _Then(self, fn, None)
+
+    def rescue(self, fn: Callable[[BaseException], Any]) -> "Future":
+        """A future of this one's result, or, if this one fails, of fn(error), or of the result of the future that fn returns."""
+        return _Then(self, None, fn)
 
     def _notify(self, queue: Any, fn: Callable[[], Any]) -> None:
         """fn() is called by whoever runs the events of `queue` once this is done."""
@@ -51,11 +55,11 @@ class Future(_capi.Future):
 class _Then(Future):
     """A future made of another one. Whoever first finds that one ready runs the function."""
 
-    __slots__ = ("_before", "_fn", "_claim", "_ready", "_inner", "_value", "_error", "_callbacks", "_cancelled")
+    __slots__ = ("_before", "_fn", "_rescue", "_claimed", "_claim", "_ready", "_inner", "_value", "_error", "_callbacks", "_cancelled")
 
-    def __init__(self, before: Future, fn: Callable[[Any], Any]) -> None:
+    def __init__(self, before: Future, fn: Optional[Callable[[Any], Any]], rescue: Optional[Callable[[BaseException], Any]]) -> None:
         self._before = before
-        self._fn: Optional[Callable[[Any], Any]] = fn
+        self._fn, self._rescue, self._claimed = fn, rescue, False
         self._claim = threading.Lock()
         self._ready = threading.Event()
         self._inner: Optional[Future] = None  # what fn returned, if that was a future
@@ -66,14 +70,19 @@ class _Then(Future):
         before.add_done_callback(lambda _: self._run())
 
     def _run(self) -> None:
-        """Runs fn if nobody has; the future before is done."""
+        """Runs the function if nobody has; the future before is done."""
         with self._claim:
-            fn, self._fn = self._fn, None
-        if fn is None:
+            claimed, self._claimed = self._claimed, True
+            fn, rescue, self._fn, self._rescue = self._fn, self._rescue, None, None
+        if claimed:
             return
+        value = None
         try:
             error = self._before.exception()
-            value = fn(self._before.result()) if error is None else None
+            if error is None:
+                value = self._before.result() if fn is None else fn(self._before.result())
+            elif rescue is not None:
+                value, error = rescue(error), None
         except BaseException as e:
             error, value = e, None
         if isinstance(value, Future):
@@ -136,10 +145,17 @@ class _Then(Future):
         if self._ready.is_set():
             return False
         with self._claim:
-            self._fn = None
+            self._claimed, self._fn, self._rescue = True, None, None
         (self._inner or self._before).cancel()
         self._finish(None, Cancelled("the call was cancelled"))
         return self.cancelled()
+
+    def _waits_for(self) -> Optional[Future]:
+        """The future of a call without which this one cannot go on; None when it is done, or while its function runs."""
+        if not self._before.done():
+            return _leaf(self._before)
+        self._run()
+        return None if self._inner is None else _leaf(self._inner)
 
     def _on_done(self, callback: Callable[[], Any]) -> None:
         with self._claim:
@@ -155,6 +171,12 @@ class _Then(Future):
 
     def _notify(self, queue: Any, fn: Callable[[], Any]) -> None:
         raise NotImplementedError  # _asyncio takes the way through call_soon_threadsafe
+
+
+def _leaf(future: Future) -> Optional[Future]:
+    if isinstance(future, _Then):
+        return future._waits_for()
+    return None if future.done() else future
 
 
 def await_future(future: Future, timeout: Optional[float] = None) -> Any:
@@ -173,3 +195,31 @@ def await_all(futures: Iterable[Future], timeout: Optional[float] = None) -> Lis
             missing = sum(not f.done() for f in futures)
             raise Timeout(f"{missing} of {len(futures)} results have not come within {timeout:g} s")
     return [future.result() for future in futures]
+
+
+def await_any(futures: Iterable[Future], timeout: Optional[float] = None) -> Future:
+    """The first of them that is done, whatever its outcome. Waits at most `timeout` seconds (Timeout; the calls go on)."""
+    futures = list(futures)
+    if not futures:
+        raise InvalidArgument("the first of no futures")
+    until = None if timeout is None else time.monotonic() + timeout
+    moved: Optional[Future] = None  # settled when a function that another thread runs has come to its end
+    while True:
+        for future in futures:
+            if future.wait(0) if isinstance(future, _Then) else future.done():
+                return future
+        calls = [call for call in map(_leaf, futures) if call is not None]
+        if len(calls) < len(futures):
+            moved = moved or _moved(futures)
+            calls.append(moved)
+        left = None if until is None else max(0.0, until - time.monotonic())
+        if not _capi.first_of(calls).wait(left):
+            raise Timeout(f"none of {len(futures)} results has come within {timeout:g} s")
+
+
+def _moved(futures: List[Future]) -> Future:
+    promise = _capi.remora_promise()
+    for future in futures:
+        if isinstance(future, _Then):
+            future._on_done(lambda: _capi.remora_resolve(promise, None))
+    return promise

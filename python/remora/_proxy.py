@@ -38,6 +38,15 @@ class Proxy(_capi.Proxy):
         raise TypeError("a remora.Proxy belongs to its connection and cannot be pickled or copied")
 
 
+class ByRef:
+    """What remora.by_ref gives: its value crosses as a reference."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class _Callable(_capi.CallableProxy, Proxy):
     __slots__ = ()
 
@@ -92,6 +101,10 @@ class _FarIterator:
 
 def _iter(self: Proxy) -> Iterator[Any]:
     return _FarIterator(_invoke(self, ":iter"))
+
+
+def _iter_keys(self: Proxy) -> Iterator[Any]:
+    return iter(_invoke(self, ":keys"))
 
 
 def _iter_self(self: Proxy) -> Iterator[Any]:
@@ -153,6 +166,7 @@ def _order(method: str) -> Callable[[Proxy, Any], bool]:
 
 _BY_TRAIT: Dict[str, Dict[str, Callable[..., Any]]] = {
     "iter": {"__iter__": _iter},
+    "keys": {"__iter__": _iter_keys},  # after iter: what iterating over a map gives depends on its language
     "next": {"__iter__": _iter_self, "__next__": _next},  # after iter: an iterator is its own
     "len": {"__len__": _len},
     "item": {"__getitem__": _getitem},

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from near import ERROR, Lost, Near
+from near import CANCEL, ERROR, Far, Lent, Lost, Near, RemoteError, frame
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -81,6 +81,44 @@ def passes_invalid(n, path):
         n.until(lambda: False)
     assert n.bye, os.path.basename(path)
     assert n.process.wait(20) == 1
+
+
+# ---- by reference
+
+def lends_what_it_returns(n, module="smoke:"):
+    """A call with BYREF gets a reference to the map that is else copied; what is no container comes by value all the same."""
+    shared, echo = n.can(module + "shared"), n.can(module + "echo")
+    table = n.result(n.start(shared.id, "", by_ref=True))
+    assert isinstance(table, Far) and "keys" in n.far_types[table.type][1]
+    assert table.op("setitem", "n", 5) is None
+    assert n.result(n.start(shared.id, "", by_ref=True)) is table
+    assert table.op("item", "n") == 5 and table.op("keys") == ["n"] and table.op("len") == 1 and table.op("copy") == {"n": 5}
+    got = shared()
+    assert got == {"n": 5} or got is table  # C has nothing but the reference
+    for value in None, 5, 1.5, "text", b"bytes":
+        assert n.result(n.start(echo.id, "", value, by_ref=True)) == value
+    numbers = n.result(n.start(echo.id, "", [1, 2], by_ref=True))
+    assert "keys" not in n.far_types[numbers.type][1] and numbers.op("copy") == [1, 2] and numbers.op("len") == 2
+    assert n.result(n.start(echo.id, "", {}, by_ref=True)).op("copy") in ({}, [])  # in Lua an empty table is both
+
+
+def answers_later(n, module="smoke:"):
+    """A method that returns a future of its own holds nothing up; a cancel goes on to what it waits for."""
+    later, add = n.can(module + "later"), n.can(module + "echo")
+    called = []
+
+    def held(value):
+        called.append(value)
+        for i in range(3):
+            assert add(i) == i  # of the same chain, while the answer is owed
+        return value + 1
+    assert later(held, 5) == 6 and called == [5]
+    never = n.start(later.id, "", Lent(None), 1)  # answered by nobody until it is cancelled
+    assert add(7) == 7
+    n.write(frame(CANCEL, call=never))
+    with pytest.raises(RemoteError) as e:
+        n.result(never)
+    assert e.value.type[0] in ("remora.Cancelled", "TypeError"), e.value.type
 
 
 # ---- the warden

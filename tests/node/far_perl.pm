@@ -49,9 +49,9 @@ sub upper { uc $_[1] }
 sub raw { "\xff\x00\x01" }
 sub numbers { my $n = 5; my $t = "$n"; my $u = "7"; my $sum = $u + 1; [$n, $t, $u, $sum, 10 / 4, 4 / 2, 1e3, 2**53, int(7 / 2) + 0] }
 sub truth { [1 == 1, 1 == 2, !!1, Remora::true(), Remora::false()] }
-sub inside { my $self = shift; my @list = (1, 2, 3); Remora::by_reference(\@list) }
+sub inside { my $self = shift; my @list = (1, 2, 3); Remora::by_ref(\@list) }
 sub itself { my $list = []; push @$list, $list; $list }
-sub hash { Remora::by_reference({a => 1}) }
+sub hash { Remora::by_ref({a => 1}) }
 sub keyed { my ($self, %how) = @_; join ',', map { "$_=$how{$_}" } sort keys %how }
 sub call_keyed { my ($self, $f) = @_; $f->(1, Remora::keywords(b => 2)) }
 sub counter { my ($self, $n) = @_; my $i = 0; bless {step => sub { $i < $n ? $i++ : $i++ == $n ? die "behind the items\n" : undef }}, 'App::Counter' }

@@ -15,7 +15,7 @@ sys.path.insert(0, NODES)
 import embed  # noqa: E402
 
 HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE = range(1, 13)
-PLAIN, TABLES, CHUNKED, KW, ONEWAY = 1, 2, 4, 8, 16
+PLAIN, TABLES, CHUNKED, KW, ONEWAY, BYREF = 1, 2, 4, 8, 16, 32
 HEAD = struct.Struct("<IBBHIIQQ")
 MAGIC = b"\0REMORA\n"
 BOOT, STUB, LOCAL = embed.node("python")
@@ -368,11 +368,11 @@ class Near:
         for i in range(0, len(payload), 262144):
             self.write(frame(CHUNK, payload[i:i + 262144], call=fields["call"], aux=kind))
 
-    def start(self, object, name, *args, chain=None, aux=0, oneway=False, **kwargs):
+    def start(self, object, name, *args, chain=None, aux=0, oneway=False, by_ref=False, **kwargs):
         call = next(self.calls)
         value = list(args) + ([kwargs] if kwargs else [])
         self.send(CALL, value, name.encode(), call=call, object=object, aux=aux, chain=chain or self.chain or next(self.chains),
-                  flags=(KW if kwargs else 0) | (ONEWAY if oneway else 0))
+                  flags=(KW if kwargs else 0) | (ONEWAY if oneway else 0) | (BYREF if by_ref else 0))
         return call
 
     def result(self, call):

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from every_node import corpus, ends_with_its_warden, has_a_warden, nears, passes_invalid, passes_valid, warden_ends
+from every_node import (answers_later, corpus, ends_with_its_warden, has_a_warden,
+                        lends_what_it_returns, nears, passes_invalid, passes_valid, warden_ends)
 from near import BEAT, CANCEL, HELLO, Lent, Lost, Near, RemoteError, frame
 from test_node import VALUES
 
@@ -324,6 +325,14 @@ def test_interrupts_are_not_for_the_node(near):
     assert n.result(call) == 5
     os.kill(n.process.pid, signal.SIGINT)
     assert n.can("smoke:add")(1, 2) == 3
+
+
+def test_by_reference(near):
+    lends_what_it_returns(near())
+
+
+def test_answers_that_come_later(near):
+    answers_later(near())
 
 
 @pytest.mark.parametrize("path", corpus("valid"), ids=os.path.basename)

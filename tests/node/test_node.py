@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from every_node import corpus, ends_with_its_warden, has_a_warden, passes_invalid, passes_valid, warden_ends
+from every_node import (answers_later, corpus, ends_with_its_warden, has_a_warden,
+                        lends_what_it_returns, passes_invalid, passes_valid, warden_ends)
 from near import BEAT, CALL, CANCEL, HELLO, MAGIC, PLAIN, RELEASE, REPLY, Far, Lent, Lost, RemoteError, frame
 
 WORKS = lambda n: n.can("operator.add")(20, 22) == 42  # noqa: E731
@@ -18,6 +19,8 @@ MODULES = {
     "app.sub": {"kind": "module", "path": "/near/app/sub.py", "source": open(os.path.join(HERE, "far_code.py")).read()},
     "__main__": {"kind": "module", "path": "/near/main.py",
                  "source": "class Own:\n    def f(self): return 3\nif __name__ == '__main__': raise SystemExit\n"},
+    "smoke": {"kind": "module", "path": "/near/smoke.py",
+              "source": open(os.path.join(HERE, "..", "matrix", "far", "smoke.py")).read()},
     "ext": {"kind": "extension", "path": "/x/ext.so"},
     "secret": {"kind": "denied", "reason": "secret is not served"},
     "skewed": {"kind": "module", "source": "match x := 1 in 2 3\n", "path": "/near/skewed.py"},
@@ -245,8 +248,7 @@ def test_output_of_a_thread_waits_for_credit(near):
     n = near(credit=70000)
     run = n.can("concurrent.futures.ThreadPoolExecutor")(1)
     text = "x" * 1000
-    future = run.submit(n.can("builtins.exec"), "import sys\nfor i in range(3000): sys.stdout.write(%r)" % text)
-    future.result()
+    run.submit(n.can("builtins.exec"), "import sys\nfor i in range(3000): sys.stdout.write(%r)" % text)
     assert len(n.output[1]) == 3000000
 
 
@@ -441,6 +443,28 @@ def test_warden_ends_the_group(near):
 
 def test_worker_ends_with_its_warden(near):
     ends_with_its_warden(near(warden=True))
+
+
+def test_by_reference(near):
+    lends_what_it_returns(near(modules=MODULES))
+
+
+def test_answers_that_come_later(near):
+    answers_later(near(modules=MODULES))
+
+
+def test_coroutines(near):
+    n = near(modules=MODULES)
+    wait, gate = n.can("app.sub:wait_for_gate"), n.can("app.sub:open_gate")
+    waiting = [n.start(wait.id, "", i) for i in range(5)]
+    assert gate() == list(range(5))  # all had begun
+    assert [n.result(call) for call in waiting] == [[i] for i in range(5)]
+    asleep = n.start(wait.id, "", "again")
+    n.write(frame(CANCEL, call=asleep))
+    with pytest.raises(RemoteError) as e:
+        n.result(asleep)
+    assert e.value.type[0] == "remora.Cancelled"
+    assert n.close() == 0
 
 
 @pytest.mark.parametrize("path", corpus("valid"), ids=os.path.basename)

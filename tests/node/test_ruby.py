@@ -8,7 +8,8 @@ import time
 import pytest
 
 import embed
-from every_node import corpus, ends_with_its_warden, has_a_warden, nears, passes_invalid, passes_valid, warden_ends
+from every_node import (answers_later, corpus, ends_with_its_warden, has_a_warden,
+                        lends_what_it_returns, nears, passes_invalid, passes_valid, warden_ends)
 from near import BEAT, CALL, CANCEL, ERROR, HELLO, Far, Lent, Lost, RemoteError, frame
 
 WORKS = lambda n: n.can("smoke:add")(20, 22) == 42  # noqa: E731
@@ -595,6 +596,14 @@ def test_warden_ends_the_group(near):
 
 def test_worker_ends_with_its_warden(near):
     ends_with_its_warden(near(warden=True))
+
+
+def test_by_reference(near):
+    lends_what_it_returns(near())
+
+
+def test_answers_that_come_later(near):
+    answers_later(near())
 
 
 @pytest.mark.parametrize("path", corpus("valid"), ids=os.path.basename)

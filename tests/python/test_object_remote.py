@@ -163,6 +163,10 @@ def test_start_core(far):
     futures = [remora.start(counter).increment() for _ in range(10)]
     assert remora.await_all(futures) == list(range(3, 13))
     assert counter.increment() == 13
+    turnstile = remora.new_on(far.conn, "far_containers.Turnstile")  # its methods are coroutine functions
+    assert remora.start(turnstile).add(1).then(lambda n: remora.start(turnstile).add(n)).result(10) == 3
+    first, second = remora.start(turnstile).note("a"), remora.start(turnstile).note("b")
+    assert remora.await_all([first, second], 10) == [1, 2] and turnstile.add(3) == 4
 
 
 def test_tied(conn):

@@ -126,7 +126,7 @@ class TestCallbacks < FarTest
   def test_lent_containers
     consume = far("consume")
     assert_equal [1, 2, 3], consume.call(1..3)
-    assert_equal [["a", 1]], consume.call(Class.new(Hash)["a", 1])
+    assert_equal ["a"], consume.call(Class.new(Hash)["a", 1]) # a map there: by keys
     assert_equal [2, 4], consume.call([1, 2].each.lazy.map { |x| x * 2 })
     assert_equal (0...5000).to_a, consume.call((0...5000).each)
     assert_equal [0, 1], consume.call((0..).each, 2)

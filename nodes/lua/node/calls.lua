@@ -8,7 +8,7 @@ local pending = {} -- call -> future
 local chain_now, due_now -- of the call that runs
 local next_call, fresh = 0, nil
 local running, cancelled = {}, {} -- calls
-local root_call -- the last call of the root
+local later = {owing = {}} -- answers that come with a future's: call -> that future; root: the last call of the root
 local queue, first, last = {}, 1, 0 -- calls that wait; false where one was taken out
 local greeted, hello, told = false, nil, nil -- main.lua; what HELLO said
 local step, enqueue -- frames.lua
@@ -74,12 +74,14 @@ end
 local future_methods = {}
 local future_meta = {__name = "remora.future", __index = future_methods}
 
-local function start_call(id, name, timeout, ...)
+-- how: nil, the time limit in seconds, or both of {timeout, flags}.
+local function start_call(id, name, how, ...)
+  local timeout, flags = how, 0
+  if type(how) == "table" then timeout, flags = how.timeout, how.flags end
   local n = select("#", ...)
   local args = n > 0 and marks.list({...}, n) or {}
-  local flags = 0
   if n > 0 and kind_of(args[n]) == "kw" then
-    flags = KW
+    flags = flags + KW
     local words = {}
     for key, value in next, args[n] do words[key] = value end
     args[n] = marks.map(words)
@@ -166,6 +168,7 @@ function future_methods:cancel()
   send_frame(frame(CANCEL, "", 0, self.call))
   flush()
   self.settled, self.failure = "cancelled", make_error("Cancelled", "cancelled here")
+  if self.owed then later.pay(self) end
   return true
 end
 
@@ -191,7 +194,7 @@ local function invoke(item)
   if target == root then
     local f = root[name]
     if not f then err("NotFound", "the root has no method " .. name) end
-    root_call = item
+    later.root = item
     return f(unpack(args, 1, n))
   end
   if name == "" then
@@ -259,8 +262,34 @@ local function answer(call, value)
   if not ok then answer_error(call, e) end
 end
 
+-- What the caller wants to have by reference, as far as it would be copied.
+function later.as_wanted(value, flags)
+  if flags < 32 or type(value) ~= "table" then return value end
+  local kind = kind_of(value)
+  return (kind == "list" or kind == "map" or not raw_metatable(value)) and marks.ref(value) or value
+end
+
+function later.give(call, flags, ok, value, trace)
+  if cancelled[call] then
+    cancelled[call] = nil
+    answer_error(call, make_error("Cancelled", "cancelled"))
+  elseif ok then
+    answer(call, later.as_wanted(value, flags))
+  else
+    answer_error(call, value, trace)
+  end
+end
+
+-- A call's method has returned this future; meanwhile other calls run.
+function later.pay(future)
+  local call = future.owed[1]
+  later.owing[call] = nil
+  later.give(call, future.owed[2], pcall(future.get, future))
+end
+
 function run(item)
-  local call, oneway = item.call, item.flags >= ONEWAY
+  local call, flags = item.call, item.flags
+  local oneway = flags % 32 >= ONEWAY
   local chain_before, due_before = chain_now, due_now
   chain_now, due_now = item.chain, item.due
   if item.id ~= 0 then
@@ -278,13 +307,13 @@ function run(item)
   push_output()
   if oneway then
     cancelled[call] = nil
-  elseif cancelled[call] then
-    cancelled[call] = nil
-    answer_error(call, make_error("Cancelled", "cancelled"))
-  elseif ok then
-    answer(call, result)
+  elseif not ok then
+    later.give(call, flags, ok, result[1], result[2])
+  elseif raw_metatable(result) == future_meta then
+    result.owed, later.owing[call] = {call, flags}, result
+    if result.settled then later.pay(result) end
   else
-    answer_error(call, result[1], result[2])
+    later.give(call, flags, ok, result)
   end
 end
 

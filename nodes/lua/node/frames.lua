@@ -2,7 +2,7 @@
 
 -- Flags, payload, and whether call, aux and object may be there, by kind.
 local rules = {
-  {0, 65536, false, false, false}, {31, 0, true, true, true}, {7, 0, true, false, false}, {7, 0, true, false, false},
+  {0, 65536, false, false, false}, {63, 0, true, true, true}, {7, 0, true, false, false}, {7, 0, true, false, false},
   {0, 0, true, false, false}, {0, 65536, false, false, false}, {0, 0, false, false, false}, {0, 0, false, false, true},
   {0, 65536, false, false, true}, {0, 65536, false, true, false}, {0, 262144, true, true, false}, {0, 65536, false, false, false},
 }
@@ -47,6 +47,7 @@ local function message(kind, flags, mlen, call, aux, id, chain, payload)
     if future then
       pending[call] = nil
       future.settled, future.kind, future.flags, future.body, future.refs, future.raws = true, kind, flags, body, refs, raw
+      if future.owed then later.pay(future) end
     end
     return nil
   end
@@ -134,7 +135,7 @@ local function cancel(call)
   end
   local function answered(item)
     if item.id ~= 0 then owed = owed + item.cost end
-    if item.flags < ONEWAY then answer_error(call, make_error("Cancelled", "cancelled before it started")) end
+    if item.flags % 32 < ONEWAY then answer_error(call, make_error("Cancelled", "cancelled before it started")) end
   end
   for i = first, last do
     if matches(queue[i]) then
@@ -151,7 +152,8 @@ local function cancel(call)
       end
     end
   end
-  if running[call] then cancelled[call] = true end
+  if running[call] or later.owing[call] then cancelled[call] = true end
+  if later.owing[call] then later.owing[call]:cancel() end
 end
 
 local function other(kind, call, aux, id, payload)

@@ -2,7 +2,7 @@
 
 local remora = {
   VERSION = VERSION, null = null, list = marks.list, map = marks.map, bytes = marks.bytes, text = marks.text, big = marks.big,
-  ref = marks.ref, kw = marks.kw,
+  ref = marks.ref, by_ref = marks.ref, kw = marks.kw,
 }
 package.loaded.remora = remora
 
@@ -26,8 +26,13 @@ local function far(word) -- the operation, on an object of either side
 end
 
 remora.len, remora.item, remora.setitem, remora.delitem = far ":len", far ":item", far ":setitem", far ":delitem"
+remora.copy = far ":copy"
 remora.contains, remora.getattr, remora.setattr, remora.str = far ":contains", far ":get", far ":set", far ":str"
 remora.get, remora.set = remora.getattr, remora.setattr
+
+-- Keys and values of a container of either side, as they are now.
+function remora.pairs(it) return pairs(remora.copy(it)) end
+proxy_meta.__pairs = remora.pairs
 
 -- Items of an object of the near side, fetched one, two, four and so on at a time.
 function remora.iter(it)
@@ -71,8 +76,9 @@ function remora.start(it)
 end
 
 function remora.options(it, options)
-  return stand_in(it, options.timeout, function(id, name, timeout, ...)
-    return start_call(id, name, timeout, ...):get(timeout)
+  local how = {timeout = options.timeout, flags = options.by_ref and 32 or 0}
+  return stand_in(it, how, function(id, name, _, ...)
+    return start_call(id, name, how, ...):get(how.timeout)
   end)
 end
 

@@ -122,12 +122,12 @@ end
 -- Files and commands: lib/remora/files.lua, which puts itself in the place of these.
 for _, name in ipairs {"run", "open", "stat"} do
   root[name] = function(...)
-    local item = root_call -- fetching may let others in between
+    local item = later.root -- fetching may let others in between
     assert(load(near_source("remora.files").source, "=remora")) {
       root = root, marks = marks, null = null, held = held, err = err, make_error = make_error, pid = pid, clock = clock,
       call_near = call_near, cancelled = cancelled, leaving = leaving,
       most = function() return most end,
-      current = function() return root_call end,
+      current = function() return later.root end,
       id_of = function(it) return records[it] and records[it].id end,
       oserror = function(message, number, path)
         local e = make_error("OSError", message)
@@ -135,7 +135,7 @@ for _, name in ipairs {"run", "open", "stat"} do
         error(e, 0)
       end,
     }
-    root_call = item
+    later.root = item
     return root[name](...)
   end
 end

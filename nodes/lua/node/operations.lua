@@ -4,10 +4,17 @@ local iterator_meta = {__name = "iterator"}
 
 operations[":get"] = function(target, name) return target[name] end
 operations[":set"] = function(target, name, value) target[name] = value end
-operations[":len"] = function(target) return #target end
+operations[":len"] = function(target) -- of a map the number of its keys
+  local n, meta = #target, raw_metatable(target)
+  if n > 0 or type(target) ~= "table" or has(meta, "__len") then return n end
+  for _ in next, target do n = n + 1 end
+  return n
+end
 operations[":item"] = function(target, key) return target[key] end
 operations[":setitem"] = function(target, key, value) target[key] = value end
-operations[":delitem"] = function(target, key) target[key] = nil end
+operations[":delitem"] = function(target, key)
+  if type(key) == "number" and type(target) == "table" and key >= 1 and key <= #target then remove(target, key) else target[key] = nil end
+end
 operations[":contains"] = function(target, value) -- a value of a sequence, a key of anything else
   if #target > 0 then
     for i = 1, #target do
@@ -16,6 +23,21 @@ operations[":contains"] = function(target, value) -- a value of a sequence, a ke
     return false
   end
   return target[value] ~= nil
+end
+operations[":keys"] = function(target)
+  local keys = {}
+  for key in next, target do insert(keys, key) end
+  return marks.list(keys)
+end
+operations[":copy"] = function(target) -- without its metatable
+  if type(target) ~= "table" then
+    local items = {}
+    for item in items_of(target) do insert(items, item) end
+    return marks.list(items)
+  end
+  local copy = {}
+  for key, value in next, target do copy[key] = value end
+  return setmetatable(copy, metatables[kind_of(target) or 0])
 end
 operations[":enter"] = function(target) return target end
 operations[":exit"] = function(target, text)

@@ -32,6 +32,8 @@ local function type_of(value)
   if has(meta, "__call") then words[#words + 1] = "call" end
   if kind == "table" then
     words[#words + 1] = "iter len item setitem delitem contains"
+    local mark = kind_of(value)
+    if mark == "map" or not meta and #value == 0 then words[#words + 1] = "keys" end
   else
     if has(meta, "__len") then words[#words + 1] = "len" end
     if has(meta, "__index") then words[#words + 1] = "item" end

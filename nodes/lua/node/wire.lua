@@ -6,7 +6,7 @@
 
 local VERSION = "0.1.0"
 local HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
-local PLAIN, TABLES, CHUNKED, KW, ONEWAY = 1, 2, 4, 8, 16
+local PLAIN, TABLES, CHUNKED, KW, ONEWAY = 1, 2, 4, 8, 16 -- and 32, BYREF: the result is wanted as a reference
 local GRANT = 16 * 1048576 -- bytes of calls that we let the other side have outstanding
 local LONG = 4096 -- text from here on goes as an attachment
 local SMALL = 65536 -- messages up to here go in one frame

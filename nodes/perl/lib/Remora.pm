@@ -3,7 +3,7 @@ package Remora;
 use strict;
 
 our $VERSION = $Remora::Node::VERSION;
-our @EXPORT_OK = qw(connect new_on can_on start options await_future await_all getattr setattr items bytes text by_reference keywords true false);
+our @EXPORT_OK = qw(connect new_on can_on start options await_future await_all getattr setattr items bytes text by_ref copy keywords true false);
 
 sub import {
     my ($class, @names) = @_;
@@ -18,7 +18,7 @@ sub import {
 # start($proxy)->method(...), start($function)->(...): a future at once.
 sub start { options($_[0], start => 1) }
 
-# options($proxy, timeout => 2, oneway => 1)->method(...)
+# options($proxy, timeout => 2, oneway => 1, by_ref => 1)->method(...)
 sub options {
     my ($proxy, %options) = @_;
     Remora::Node::is_proxy($proxy) or die "no object of another process\n";
@@ -57,8 +57,11 @@ sub false { $Remora::Node::false }
 sub bytes { my $octets = "$_[0]"; utf8::encode($octets) if utf8::is_utf8($octets) && !utf8::downgrade($octets, 1); bless \$octets, 'Remora::Bytes' }
 sub text { my $text = "$_[0]"; utf8::upgrade($text); $text }
 
-# An array or a hash that is not copied.
-sub by_reference { bless \(my $it = $_[0]), 'Remora::Reference' }
+# An array or a hash, as argument or result, that is lent instead of copied.
+sub by_ref { my ($it) = @_; Remora::Node::is_proxy($it) || ref $it eq 'Remora::Reference' ? $it : bless \$it, 'Remora::Reference' }
+
+# What is in a list, map or other container of the other side, by value.
+sub copy { Remora::Node::call_out($_[0], ':copy', []) }
 
 # As last argument of a call: the keyword arguments.
 sub keywords { my %all = @_; bless \%all, 'Remora::Keywords' }
@@ -74,8 +77,8 @@ sub keywords { my %all = @_; bless \%all, 'Remora::Keywords' }
         bless $view, 'Remora::View::Plain';  # its own operator `&{}` off for a moment
         my ($proxy, $options) = @{$view->()};
         bless $view, $class;
-        return Remora::Node::call_out($proxy, $name, \@args, $options->{timeout}) if !$options->{start} && !$options->{oneway};
-        my $future = Remora::Node::in_node(\&Remora::Node::start_call, $$proxy, $name, \@args, $options->{timeout}, $options->{oneway});
+        return Remora::Node::call_out($proxy, $name, \@args, @$options{qw(timeout by_ref)}) if !$options->{start} && !$options->{oneway};
+        my $future = Remora::Node::in_node(\&Remora::Node::start_call, $$proxy, $name, \@args, @$options{qw(timeout oneway by_ref)});
         return $options->{start} ? $future : undef;
     }
 

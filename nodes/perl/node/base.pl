@@ -48,6 +48,7 @@ sub TABLES () { 2 }
 sub CHUNKED () { 4 }
 sub KW () { 8 }
 sub ONEWAY () { 16 }
+sub BYREF () { 32 }
 sub HEAD () { 'VCCvVVQ<Q<' }
 sub GRANT () { 16 << 20 }     # bytes of calls that we let the other side have outstanding
 sub LONG () { 4096 }          # text from here on goes as an attachment

@@ -31,6 +31,8 @@ sub run {
   watch(0) if $watching;
   CORE::exit(0) if $$ != $pid;  # a fork of user code that came back here
   return if $flags & ONEWAY;
+  return owe($call, $flags, $result[0]) if $done && @result == 1 && ref $result[0] eq 'Remora::Future';
+  @result = as_wanted(@result == 1 ? $result[0] : \@result) if $done && $flags & BYREF && @result;
   if ($done && !(%cancelled && $cancelled{$call})) {
     my $text = @result == 1 && !ref $result[0] ? do {
       local ($tags, @raws) = (0);
@@ -48,6 +50,32 @@ sub run {
   $error = Remora::Cancelled->new(message => 'cancelled') if delete $cancelled{$call};
   eval { send_message(ERROR, 0, $call, describe($error)); 1 }
     or send_message(ERROR, 0, $call, {type => ['die'], language => 'perl', hops => [$here], message => 'an error that cannot be told'});
+}
+
+# What the caller wants to have by reference, as far as it would be copied.
+sub as_wanted {  # later
+  my ($value) = @_;
+  return ref $value eq 'ARRAY' || ref $value eq 'HASH' ? bless(\$value, 'Remora::Reference') : $value;
+}
+
+# The call's method has returned this future; meanwhile other calls run.
+our %owing;  # call -> the future whose result is its answer
+sub owe {  # later
+  my ($call, $flags, $future) = @_;
+  $future->{owed} = [$call, $flags];
+  $owing{$call} = $future;
+  pay($future) if $future->{settled};
+}
+
+sub pay {  # later
+  my ($future) = @_;
+  my ($call, $flags) = @{delete $future->{owed}};
+  delete $owing{$call};
+  my $value;
+  my $error = eval { $value = result($future); $value = as_wanted($value) if $flags & BYREF; 1 } ? undef : $@;
+  $error = Remora::Cancelled->new(message => 'cancelled') if delete $cancelled{$call};
+  return if !$error && eval { send_message(REPLY, 0, $call, $value); 1 };
+  send_message(ERROR, 0, $call, describe($error || $@));
 }
 
 sub root_call {
@@ -130,7 +158,7 @@ sub words_of {
   my $type = reftype($v);
   if (!$class) {
     return $type eq 'CODE' ? 'call' : $type eq 'ARRAY' ? qw(iter len item setitem delitem contains)
-      : $type eq 'HASH' ? qw(iter len item setitem delitem contains) : $type eq 'GLOB' || $type eq 'IO' ? qw(iter next) : ();
+      : $type eq 'HASH' ? qw(iter len item setitem delitem contains keys) : $type eq 'GLOB' || $type eq 'IO' ? qw(iter next) : ();
   }
   return 'call' if $class eq 'Remora::Class';
   return qw(iter next) if $class eq 'Remora::Iterator';
@@ -178,8 +206,10 @@ sub operation {  # later
     my $texts = $class && !operator($class, '<=>') && !operator($class, '<') && operator($class, 'cmp');
     return ($texts ? $compare_text{$name} : $compare)->($target, $key) ? $true : $false;
   }
-  Remora::NotFound->throw("no operation $name") if $name !~ /\A:(?:len|item|setitem|delitem|contains)\z/;
+  Remora::NotFound->throw("no operation $name") if $name !~ /\A:(?:len|item|setitem|delitem|contains|keys|copy)\z/;
   my $it = container($target);
+  if ($name eq ':copy') { return reftype($it) eq 'ARRAY' ? [@$it] : {%$it} }
+  if ($name eq ':keys') { return [keys %$it] }
   if (reftype($it) eq 'ARRAY') {
     return scalar @$it if $name eq ':len';
     if ($name eq ':contains') { for (@$it) { return $true if same($_, $key) } return $false }

@@ -40,9 +40,9 @@ sub proxy_class {  # later
   my @more;
   push @more, '&{}' => sub { my $self = $_[0]; sub { call_out($self, '', \@_) } } if $can{call};
   push @more, '<>' => sub { next_item($_[0]) } if $can{iter} || $can{next};
-  push @more, '@{}' => sub { my $self = $_[0]; tie my @items, 'Remora::Node::Items', $self; \@items } if $can{item} && $can{len};
+  push @more, '@{}' => sub { my $self = $_[0]; require Remora::Items; tie my @items, 'Remora::Items', $self; \@items } if $can{item} && $can{len};
   push @more, '@{}' => sub { [items($_[0])] } if ($can{iter} || $can{next}) && !$can{item};
-  push @more, '%{}' => sub { my $self = $_[0]; tie my %items, 'Remora::Node::Items', $self; \%items } if $can{item};
+  push @more, '%{}' => sub { my $self = $_[0]; require Remora::Items; tie my %items, 'Remora::Items', $self; \%items } if $can{item};
   if ($can{order}) {
     for (['<', ':lt', ':gt'], ['<=', ':le', ':ge'], ['>', ':gt', ':lt'], ['>=', ':ge', ':le']) {
       my ($sign, $name, $turned) = @$_;
@@ -81,28 +81,13 @@ sub items {  # later
   }
 }
 
-{
-  package Remora::Node::Items;  # @$proxy and %$proxy
-  sub TIEARRAY { my ($class, $proxy) = @_; bless {proxy => $proxy}, $class }
-  sub TIEHASH { my ($class, $proxy) = @_; bless {proxy => $proxy}, $class }
-  sub FETCH { Remora::Node::call_out($_[0]{proxy}, ':item', [$_[1]]) }
-  sub STORE { Remora::Node::call_out($_[0]{proxy}, ':setitem', [@_[1, 2]]) }
-  sub DELETE { Remora::Node::call_out($_[0]{proxy}, ':delitem', [$_[1]]) }
-  sub EXISTS { Remora::Node::call_out($_[0]{proxy}, ':contains', [$_[1]]) }
-  sub FETCHSIZE { Remora::Node::call_out($_[0]{proxy}, ':len', []) }
-  sub SCALAR { Remora::Node::call_out($_[0]{proxy}, ':len', []) }
-  sub EXTEND { }
-  sub FIRSTKEY { my ($self) = @_; $self->{keys} = [Remora::Node::items($self->{proxy})]; shift @{$self->{keys}} }
-  sub NEXTKEY { shift @{$_[0]{keys}} }
-}
-
 # ---- calls out --------------------------------------------------------------------------------------------------------
 
 sub start_call {  # later
-  my ($id, $name, $args, $timeout, $oneway) = @_;
+  my ($id, $name, $args, $timeout, $oneway, $by_ref) = @_;
   Remora::ConnectionLost->throw($closed) if $closed;
   Remora::ConnectionLost->throw('this process is a fork of the node') if $$ != $pid;
-  my $flags = $oneway ? ONEWAY : 0;
+  my $flags = ($oneway ? ONEWAY : 0) | ($by_ref ? BYREF : 0);
   if (@$args && ref $args->[-1] eq 'Remora::Keywords') {
     $args = [@$args[0 .. $#$args - 1], {%{$args->[-1]}}];
     $flags |= KW;
@@ -139,13 +124,13 @@ sub in_node {
 }
 
 sub call_out {
-  my ($proxy, $name, $args, $timeout) = @_;
-  return in_node(\&call_now, ref $proxy ? $$proxy : $proxy, $name, $args, $timeout);
+  my ($proxy, $name, $args, $timeout, $by_ref) = @_;
+  return in_node(\&call_now, ref $proxy ? $$proxy : $proxy, $name, $args, $timeout, $by_ref);
 }
 
 sub call_now {
-  my ($id, $name, $args, $timeout) = @_;
-  my $future = start_call($id, $name, $args, $timeout);
+  my ($id, $name, $args, $timeout, $by_ref) = @_;
+  my $future = start_call($id, $name, $args, $timeout, 0, $by_ref);
   my $value;
   if (!eval { $value = result($future, $timeout); 1 }) {
     my $error = $@;
@@ -161,6 +146,7 @@ sub cancel_out {  # later
   $out .= pack HEAD, 0, CANCEL, 0, 0, $future->{id}, 0, 0, 0;
   flush();
   @$future{qw(settled error)} = (1, Remora::Cancelled->new(message => 'cancelled here'));
+  pay($future) if $future->{owed};
   return 1;
 }
 

@@ -17,7 +17,7 @@ sub parse {
     }
     return if $have < 32;
     my ($size, $kind, $flags, $mlen, $call, $aux, $id, $chain) = unpack HEAD, $at ? substr($buf, $at, 32) : $buf;
-    if ($kind == CALL && !($flags & 0xE6) && $call && $mlen <= $size && $size + 32 <= $have && $size <= 262144) {
+    if ($kind == CALL && !($flags & 0xC6) && $call && $mlen <= $size && $size + 32 <= $have && $size <= 262144) {
       my $start = $at + 32;
       $at = $start + $size;
       my $item = [$call, $flags, $id, $chain, $aux && clock() + $aux / 1000, substr($buf, $start, $mlen),
@@ -30,7 +30,7 @@ sub parse {
 }
 
 # What a frame of each kind may have: flags, payload, and fields that need not be 0: mlen, call, aux, object, chain.
-our @rules = (undef, [0, 65536, 0, 0, 0, 0, 0], [31, 0, 1, 1, 1, 1, 1], [7, 0, 0, 1, 0, 0, 0], [7, 0, 0, 1, 0, 0, 0],
+our @rules = (undef, [0, 65536, 0, 0, 0, 0, 0], [63, 0, 1, 1, 1, 1, 1], [7, 0, 0, 1, 0, 0, 0], [7, 0, 0, 1, 0, 0, 0],
   [0, 0, 0, 1, 0, 0, 0], [0, 65536, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1, 0],
   [0, 65536, 0, 0, 0, 1, 0], [0, 65536, 0, 0, 1, 0, 0], [0, 262144, 0, 1, 1, 0, 0], [0, 65536, 0, 0, 0, 0, 0]);
 
@@ -136,6 +136,7 @@ sub message {  # later
   my $refs = $rows ne '' ? take($rows) : undef;
   my $future = delete $pending{$call} or return;
   @$future{qw(settled answer)} = (1, [$kind, $flags, $body, $refs, $raws]);
+  pay($future) if $future->{owed};
 }
 
 # A call goes to the wait of its chain, else into the line.
@@ -160,6 +161,7 @@ sub cancel {  # later
   }
   %cancelled = () if keys %cancelled > 1000;  # mostly calls that had been answered when this came
   $cancelled{$call} = 1;
+  cancel_out($owing{$call}) if $owing{$call};
 }
 
 # ---- references -------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ except ImportError:  # another implementation than CPython
     encode_basestring = None
 
 HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE = range(1, 13)
-PLAIN, TABLES, CHUNKED, KW, ONEWAY = 1, 2, 4, 8, 16
+PLAIN, TABLES, CHUNKED, KW, ONEWAY, BYREF = 1, 2, 4, 8, 16, 32
 MAGIC = b"\0REMORA\n"
 VERSION = "0.1.0"
 GRANT = 16 << 20  # bytes of calls that we let the other side have outstanding
@@ -52,6 +52,7 @@ queue = deque()  # calls (and jobs: functions) for the main thread, of all sessi
 waits = {}  # chain -> futures for which threads wait that can run calls of that chain
 routing = _thread.RLock()  # between who brings a call and who begins or ends a wait
 chains = {}  # thread -> the chain that it works for, other than the main thread
+unfinished = {}  # (session, call) -> cancels what its answer waits for
 sources = {}  # what the near side has answered to `module`
 call_ids = count(1)
 fresh = count(int.from_bytes(os.urandom(3), "little") >> 4 << 32)

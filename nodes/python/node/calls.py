@@ -70,6 +70,15 @@ def put(target, name, value):  # later
         setattr(target, name, value)
 
 
+def copy(target):  # later
+    if isinstance(target, Proxy):
+        return target._session.call(target._id, ":copy")
+    for kind, base in (bytes, (bytes, bytearray, memoryview)), (str, str), (tuple, tuple):
+        if isinstance(target, base):
+            return kind(target)
+    return dict(target) if hasattr(target, "keys") else list(target)
+
+
 def advance(session, id, target, most):  # later
     """`:next`: as many items as are made in about 5 ms; an error behind some items waits for its turn."""
     if id in session.kept:
@@ -96,7 +105,7 @@ def operation_of(name):  # later
     if found is None:
         operations.update({
             ":get": get, ":set": put, ":len": len, ":item": getitem, ":setitem": setitem, ":delitem": delitem,
-            ":contains": contains, ":iter": lambda target: ByReference(iter(target)), ":enter": enter, ":exit": leave,
+            ":contains": contains, ":keys": list, ":copy": copy, ":iter": lambda target: ByReference(iter(target)), ":enter": enter, ":exit": leave,
             ":lt": lt, ":le": le, ":gt": gt, ":ge": ge, ":str": str, ":repr": repr})
         found = operations.get(name)
         if found is None:
@@ -161,6 +170,8 @@ def run(item):
         if flags & ONEWAY:
             if type(result) is Deferred:
                 result.begin(item)
+            elif type(result).__name__ == "coroutine":
+                answer_later(item, result)
             return
         if session.cancelled and call in session.cancelled:
             raise Cancelled("cancelled")
@@ -172,11 +183,15 @@ def run(item):
         elif kind is str and len(result) < LONG and result.isprintable() and encode_basestring:
             text = encode_basestring(result).encode()
         else:
-            if kind is Deferred:
+            if kind in CONTAINERS:
+                if flags & BYREF:
+                    result = ByReference(result)
+            elif kind is Deferred:
                 result.begin(item)
                 return
-            if kind.__name__ == "coroutine":
-                result = completed(result)
+            elif kind.__name__ == "coroutine" or hasattr(kind, "add_done_callback") and not flags & BYREF:
+                answer_later(item, result)
+                return
             session.send(REPLY, 0, call, result)
             return
         session.out.append(pack_reply(len(text), REPLY, PLAIN, 0, call) + text)
@@ -185,11 +200,14 @@ def run(item):
             session.fail(call, error)
 
 
-def completed(coroutine):  # later
-    import asyncio
-    if hasattr(asyncio, "run"):
-        return asyncio.run(coroutine)
-    return asyncio.get_event_loop().run_until_complete(coroutine)  # 3.6
+def answer_later(item, result):  # later
+    """The answer comes when the coroutine has ended, or the future is done."""
+    chain, up.chain = up.chain, 0  # else calls of this chain would begin while it is fetched, before the coroutine has
+    try:
+        from remora._later import answer
+    finally:
+        up.chain = chain
+    answer(item, result)
 
 
 class Deferred:  # later

@@ -27,6 +27,8 @@ class Node(Session):
         self.mark = -1
         self.beat_at = 0.0
         self.guardian = None
+        self.turn = None  # sleeps, and runs coroutines meanwhile (lib/remora/_later.py)
+        self.later = set()  # their tasks
 
     def hello(self, told):
         if told.get("protocol") != 1:
@@ -261,7 +263,7 @@ class Node(Session):
             self.flush()
         poll = self.poll
         ready = None
-        if self.misses < 4:
+        if self.misses < 4 and not self.later:
             late = 0
             while True:
                 os.sched_yield()
@@ -293,7 +295,10 @@ class Node(Session):
             late = self.next_beat(now)
             if end is not None:
                 late = min(end, late)
-            ready = self.poll(max(0, int((late - now) * 1000) + 1) if late < 1e18 else None)
+            if self.turn:
+                ready = self.turn(max(0, late - now) if late < 1e18 else None)
+            else:
+                ready = self.poll(max(0, int((late - now) * 1000) + 1) if late < 1e18 else None)
             then = clock()
             if then - now < 1e-4:
                 self.misses = 0  # a spin would have found it

@@ -44,6 +44,8 @@ def proxy_call(self, *args, **kwargs):  # later
 
 
 def proxy_iter(self):  # later
+    if "keys" in self._words:  # what iterating over a map gives depends on its language
+        return iter(self._session.call(self._id, ":keys"))
     return self if "next" in self._words else self._session.call(self._id, ":iter", NONE)
 
 
@@ -89,6 +91,8 @@ def words_of(kind):  # later
         ("call", "__call__"), ("iter", "__iter__"), ("next", "__next__"), ("len", "__len__"), ("item", "__getitem__"),
         ("setitem", "__setitem__"), ("delitem", "__delitem__"), ("contains", "__contains__"), ("enter", "__enter__"),
         ("await", "__await__")) if next((c.__dict__[name] for c in kind.__mro__ if name in c.__dict__), None)]
+    if issubclass(kind, dict):
+        words.append("keys")
     if kind.__lt__ is not object.__lt__:
         words.append("order")
     if issubclass(kind, BaseException):
@@ -116,11 +120,15 @@ class Future:  # later
         except RuntimeError:  # it rings already
             pass
 
+    at_once = None  # called by who settles it, whatever thread that is
+
     def settle(self, *message, error=None):
         self.message = message  # kind, flags, body, refs, raws: decoded by who wants it
         self.error = error
         self.settled = True
         self.ring()
+        if self.at_once:
+            self.at_once()
         if self.hooks:
             hooks, self.hooks = self.hooks, []
             for hook in hooks:

@@ -99,7 +99,7 @@ class Session:
             size, kind, flags, mlen, call, aux, id, chain = unpack_head(buf, at)
             start = at + 32
             end = start + size
-            if kind == CALL and not flags & 0xE6 and call and mlen <= size and end <= len(buf):
+            if kind == CALL and not flags & 0xC6 and call and mlen <= size and end <= len(buf):
                 self.at = end
                 body = start + mlen
                 item = (self, call, flags, id, chain, aux and clock() + aux / 1000, buf[start:body], buf[body:end],
@@ -119,7 +119,7 @@ class Session:
         end = start + size
         # What a frame of each kind may have: flags, payload, and fields that need not be 0: mlen, call, aux, object, chain.
         rule = (
-            None, (0, 65536, 0, 0, 0, 0, 0), (31, 0, 1, 1, 1, 1, 1), (7, 0, 0, 1, 0, 0, 0), (7, 0, 0, 1, 0, 0, 0),
+            None, (0, 65536, 0, 0, 0, 0, 0), (63, 0, 1, 1, 1, 1, 1), (7, 0, 0, 1, 0, 0, 0), (7, 0, 0, 1, 0, 0, 0),
             (0, 0, 0, 1, 0, 0, 0), (0, 65536, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 1, 0),
             (0, 65536, 0, 0, 0, 1, 0), (0, 65536, 0, 0, 1, 0, 0), (0, 262144, 0, 1, 1, 0, 0), (0, 65536, 0, 0, 0, 0, 0),
         )[kind]
@@ -264,6 +264,8 @@ class Session:
         self.cancelled.add(call)
         if (self, call) in tasks:
             tasks[self, call].stop()
+        if (self, call) in unfinished:
+            unfinished[self, call]()
 
     # -- references
 
@@ -520,7 +522,7 @@ class Session:
             self.flush()
             self.wait(future)
 
-    def start(self, id, name, args=NONE, kwargs=None, timeout=None, oneway=False, future=None):  # later
+    def start(self, id, name, args=NONE, kwargs=None, timeout=None, oneway=False, future=None, by_ref=False):  # later
         """Sends a call."""
         if self.closed:
             raise ConnectionLost(self.closed)
@@ -531,7 +533,7 @@ class Session:
         else:
             roomy(90)
         args = list(args)
-        flags = ONEWAY if oneway else 0
+        flags = (ONEWAY if oneway else 0) | (BYREF if by_ref else 0)
         if kwargs:
             args.append(kwargs)
             flags |= KW
@@ -558,8 +560,8 @@ class Session:
         self.flush()
         return made
 
-    def call(self, id, name, args=NONE, kwargs=None, timeout=None):  # later
-        future = self.start(id, name, args, kwargs, timeout)
+    def call(self, id, name, args=NONE, kwargs=None, timeout=None, by_ref=False):  # later
+        future = self.start(id, name, args, kwargs, timeout, by_ref=by_ref)
         try:
             return future.result(timeout)
         except Timeout:

@@ -36,6 +36,7 @@ else:
 ABSENT = object()
 SCALARS = frozenset((type(None), bool, int, float, str))
 PLAINS = SCALARS | {list, dict}
+CONTAINERS = {list, dict, tuple}
 TEXT = {str}
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 

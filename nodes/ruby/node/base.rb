@@ -14,7 +14,7 @@ require "json"
 module Remora
   VERSION = "0.1.0"
   HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE = *1..12
-  PLAIN, TABLES, CHUNKED, KW, ONEWAY = 1, 2, 4, 8, 16
+  PLAIN, TABLES, CHUNKED, KW, ONEWAY, BYREF = 1, 2, 4, 8, 16, 32
   MAGIC = "\0REMORA\n".b
   GRANT = 16 << 20  # bytes of calls that we let the other side have outstanding
   LONG = 4096  # text from here on goes as an attachment

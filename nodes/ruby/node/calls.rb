@@ -64,9 +64,11 @@ module Remora
         it.[]=(*args)
         nil
       when ":delitem"
-        it.delete(*args)
+        Array === it ? it.delete_at(*args) : it.delete(*args)
         nil
       when ":contains" then it.include?(*args) ? true : false
+      when ":keys" then it.keys
+      when ":copy" then copy(it)
       when ":iter" then Lend.new(Iterator.new(it))
       when ":next" then advance(it, *args)
       when ":enter" then it
@@ -104,6 +106,16 @@ module Remora
       else it.public_send("#{name}=", value)
       end
       nil
+    end
+
+    def copy(it)
+      case it
+      when Proxy then Node.current.ask(it.__remora_id, ":copy", NONE)
+      when Hash then {}.merge!(it)
+      when Struct then it.to_h
+      when String then String.new(it)
+      else it.to_a
+      end
     end
 
     def len(it)

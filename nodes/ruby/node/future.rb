@@ -34,6 +34,7 @@ module Remora
       end
       words = BY_METHOD.select { |_, method| it.respond_to?(method) }.map(&:first)
       words << "len" if !words.include?("len") && it.respond_to?(:length)
+      words << "keys" if Hash === it
       words << "order" if Comparable === it
       words << "exception" if Exception === it
       words.delete("next") unless words.include?("iter")
@@ -60,6 +61,12 @@ module Remora
       @error = error
       @settled = true
       @node.ring if @waiters > 0
+      @at_once&.call
+    end
+
+    # The block runs when this is settled, by whoever settles it.
+    def at_once(&block)
+      @settled ? block.call : @at_once = block
     end
 
     # The result; raises the error if there is one, and Remora::Timeout when it is not there in time.
@@ -135,8 +142,18 @@ module Remora
     Starter.new(far(proxy), {})
   end
 
-  def options(proxy, timeout: nil, oneway: false)
-    Optioned.new(far(proxy), timeout: timeout, oneway: oneway)
+  def options(proxy, timeout: nil, oneway: false, by_ref: false)
+    Optioned.new(far(proxy), timeout: timeout, oneway: oneway, by_ref: by_ref)
+  end
+
+  # An Array or a Hash, as argument or result, that is lent instead of copied. (Anything else that would be.)
+  def by_ref(it)
+    Proxy === it || Lend === it ? it : Lend.new(it)
+  end
+
+  # What is in a list, map or other container of the other side, by value.
+  def copy(container)
+    Operations.copy(container)
   end
 
   def await_future(future, timeout = nil)

@@ -187,7 +187,11 @@ module Remora
           text = "\"#{result}\""
         when true then text = "true"
         when false then text = "false"
-        else return Deferred.equal?(result) ? nil : send_message(REPLY, 0, call, result)
+        when Future then return owe(item, result)
+        else
+          return nil if Deferred.equal?(result)
+          result = Lend.new(result) if flags & BYREF != 0 && (Array === result || Hash === result)
+          return send_message(REPLY, 0, call, result)
         end
         [text.bytesize, REPLY | PLAIN << 8, call, text].pack(REPLY_HEAD, buffer: @out)
       rescue Exception => error
@@ -196,6 +200,24 @@ module Remora
         fail_call(call, error) if flags & ONEWAY == 0
       end
       nil
+    end
+
+    # The answer to a call whose method has returned a future comes with the future's; meanwhile other calls run.
+    def owe(item, future)
+      call, flags = item
+      @owing[call] = future
+      future.at_once do
+        @owing.delete(call)
+        begin
+          value = future.value!
+          value = Lend.new(value) if flags & BYREF != 0 && (Array === value || Hash === value)
+          raise Cancelled, "cancelled" if @cancelled.delete(call)
+          send_message(REPLY, 0, call, value)
+        rescue Exception => error
+          raise if Fault === error
+          fail_call(call, error)
+        end
+      end
     end
 
     # The less common ways to call.

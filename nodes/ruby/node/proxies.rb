@@ -161,6 +161,7 @@ module Remora
       def delete(key)
         @node.ask(@id, ":delitem", [key])
       end
+      alias_method :delete_at, :delete
     end
 
     CONTAINS = Module.new do
@@ -168,6 +169,25 @@ module Remora
         @node.ask(@id, ":contains", [value])
       end
       alias_method :member?, :include?
+    end
+
+    # A map of another language is one of Ruby's.
+    KEYS = Module.new do
+      def keys
+        @node.ask(@id, ":keys", NONE)
+      end
+
+      def key?(key)
+        @node.ask(@id, ":contains", [key])
+      end
+      alias_method :has_key?, :key?
+
+      def each(&block)
+        return ::Enumerator.new { |out| each { |pair| out << pair } } unless block
+        @node.ask(@id, ":copy", NONE).each(&block)
+        self
+      end
+      alias_method :each_pair, :each
     end
 
     ORDER = Module.new do
@@ -198,7 +218,7 @@ module Remora
     OWN = { "iter" => ITER, "next" => NEXT, "call" => CALL }.freeze
     # What is Ruby over there has methods of these names, which take what they take.
     FOREIGN = { "len" => LEN, "setitem" => SETITEM, "delitem" => DELITEM, "contains" => CONTAINS, "order" => ORDER,
-                "item" => ITEM, "enter" => ENTER }.freeze
+                "item" => ITEM, "enter" => ENTER, "keys" => KEYS }.freeze
 
     # The class for the proxies of a type that the other side has described.
     def self.proxy_class(text, ruby)

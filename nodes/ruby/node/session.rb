@@ -15,7 +15,7 @@ module Remora
 
     # What a frame of each kind may have: flags, payload, and fields that need not be 0: mlen, call, aux, object, chain.
     RULES = [
-      nil, [0, 65536, 0, 0, 0, 0, 0], [31, 0, 1, 1, 1, 1, 1], [7, 0, 0, 1, 0, 0, 0], [7, 0, 0, 1, 0, 0, 0],
+      nil, [0, 65536, 0, 0, 0, 0, 0], [63, 0, 1, 1, 1, 1, 1], [7, 0, 0, 1, 0, 0, 0], [7, 0, 0, 1, 0, 0, 0],
       [0, 0, 0, 1, 0, 0, 0], [0, 65536, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1, 0],
       [0, 65536, 0, 0, 0, 1, 0], [0, 65536, 0, 0, 1, 0, 0], [0, 262144, 0, 1, 1, 0, 0], [0, 65536, 0, 0, 0, 0, 0]
     ].freeze
@@ -41,6 +41,7 @@ module Remora
       @dropped = []  # Imports to release
       @pending = {}  # call -> Future
       @cancelled = {}
+      @owing = {}  # call -> the future whose result is its answer
       @out = "".b  # frames to write
       @sent = 0
       @write_lock = Mutex.new
@@ -63,7 +64,7 @@ module Remora
         left = @buf.bytesize - @at
         return nil if left < 32
         size, kind, flags, mlen, call, aux, id, chain = (@at == 0 ? @buf : @buf.byteslice(@at, 32)).unpack(HEAD)
-        if kind == CALL && flags & 0xE6 == 0 && call != 0 && mlen <= size && size + 32 <= left
+        if kind == CALL && flags & 0xC6 == 0 && call != 0 && mlen <= size && size + 32 <= left
           start = @at + 32
           @at = start + size
           row = @exports[id]
@@ -243,6 +244,7 @@ module Remora
       return @commands[call].stop(Cancelled.new("cancelled")) if @commands[call]
       @cancelled.clear if @cancelled.size > 1000  # mostly calls that had been answered when this came
       @cancelled[call] = true
+      @owing[call]&.cancel
     end
 
     # -- references
@@ -457,7 +459,7 @@ module Remora
 
     # A method of an object of the other side. A block travels as the keyword "&" to Ruby, as the last argument to others.
     # There name=(value) is a method; elsewhere it sets an attribute.
-    def begin_call(id, name, args, kwargs = nil, block = nil, timeout: nil, oneway: false)
+    def begin_call(id, name, args, kwargs = nil, block = nil, timeout: nil, oneway: false, by_ref: false)
       if block
         if @ruby
           kwargs = (kwargs || {}).merge("&" => block)
@@ -470,13 +472,13 @@ module Remora
         args = [name] + args
         name = ":set"
       end
-      Thread.handle_interrupt(Object => :never) { send_call(id, name, args, kwargs, timeout, oneway) }
+      Thread.handle_interrupt(Object => :never) { send_call(id, name, args, kwargs, timeout, (oneway ? ONEWAY : 0) | (by_ref ? BYREF : 0)) }
     end
 
-    def send_call(id, name, args, kwargs, timeout, oneway)
+    def send_call(id, name, args, kwargs, timeout, flags)
       raise ConnectionLost, "the connection has ended" if @ending
       raise ConnectionLost, "this process is a fork of the node" if forked?
-      flags = oneway ? ONEWAY : 0
+      oneway = flags & ONEWAY != 0
       if kwargs && !kwargs.empty?
         args += [kwargs]
         flags |= KW

@@ -23,15 +23,27 @@ module Remora
     # start(proxy).method(...), start(function).call(...): sends the call and gives a Future at once; so do start(conn).run(...), put(...) and get(...).
     def start(target)
       return Starting.new(target) if Connection === target
-      Capi.bind(target, true, -1, false)
+      Capi.bind(target, true, -1, false, false)
     end
 
     # options(proxy, timeout: 2.0).method(...): how the calls made through it are made; combines with start.
     #
     # timeout: seconds, then the call fails with Timeout here, and over there if it has not begun.
     # oneway: wants no answer: the call gives nil at once and nothing tells how it went.
-    def options(target, timeout: nil, oneway: false)
-      Capi.bind(target, false, Internal.milliseconds(timeout), oneway)
+    # by_ref: an Array or Hash that is the result is not copied: the call gives the Proxy of the far one.
+    def options(target, timeout: nil, oneway: false, by_ref: false)
+      Capi.bind(target, false, Internal.milliseconds(timeout), oneway, by_ref)
+    end
+
+    # Lends an Array or Hash instead of copying it: as an argument of a call, or as what a lent function returns. Far code uses it as a container of
+    # its own; what it changes is changed here. Works for any other value too.
+    def by_ref(container)
+      Capi.proxy?(container) || ByRef === container ? container : ByRef.new(container)
+    end
+
+    # What is in a far container, by value: an Array, or a Hash of what is a map over there. One round trip.
+    def copy(container)
+      Capi.invoke(container, ":copy")
     end
 
     # The attribute of the far object.

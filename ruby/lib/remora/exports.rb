@@ -26,6 +26,7 @@ module Remora
         return "#{name}\niter next" if cls <= Cursor
         words = cls <= Module ? [] : WORDS.select { |_, any| any.any? { |method| methods.public_method_defined?(method) } }.keys
         words.delete("len") if cls <= Enumerator # it may not know
+        words << "keys" if cls <= Hash
         words << "order" if cls <= Comparable
         words << "exception" if cls <= Exception
         "#{name}\n#{words.join(" ")}"
@@ -57,15 +58,27 @@ module Remora
       def operate(target, method, args)
         case method
         when ":iter" then return Cursor.new(target)
+        when ":keys" then return invoke(target, "keys", [], {}, nil)
+        when ":copy" then return copy(target)
         when ":len" then return invoke(target, sends?(target, "size") ? "size" : "length", args, {}, nil)
         when ":enter" then return target
         when ":exit"
           invoke(target, "close", [], {}, nil)
           return false
         end
+        return target.delete_at(*args) && nil if method == ":delitem" && target.instance_of?(Array)
         name = OPERATIONS[method] or deny("#{method} is not allowed on a lent object")
         result = invoke(target, name.to_s, args, {}, nil)
         NO_RESULT.include?(method) ? nil : result
+      end
+
+      def copy(target)
+        case target
+        when Hash then {}.merge!(target)
+        when Struct then target.to_h
+        when String then String.new(target)
+        else invoke(target, "to_a", [], {}, nil)
+        end
       end
 
       def invoke(target, method, args, keywords, block)

@@ -74,6 +74,11 @@ module Remora
       self
     end
 
+    # For await_any: this one, unless it is resolved.
+    def waits_for
+      resolved? ? [] : [self]
+    end
+
     def inspect
       "#<Remora::Future #{state}>"
     end
@@ -108,6 +113,20 @@ module Remora
       (@inner || @before).cancel
       settle(nil, Errors.make(Cancelled::CODE, "the call was cancelled", nil, nil, nil))
       cancelled?
+    end
+
+    # A future of C that is resolved as this one is.
+    def promise
+      made = Capi.remora_promise
+      notify { @error ? Capi.reject(made, @error) : Capi.remora_resolve(made, @value) }
+      made
+    end
+
+    # The futures of calls without one of which this one cannot go on; none while its block runs, or when it is resolved.
+    def waits_for
+      return @before.waits_for unless @before.resolved?
+      run
+      @inner ? @inner.waits_for : []
     end
 
     protected
@@ -203,12 +222,36 @@ module Remora
       end
       futures.map(&:value!)
     end
+
+    # The first of them that is resolved, whatever its outcome: await_any(f, g, timeout: 2.0), await_any(list). Waits at most `timeout` seconds (Timeout;
+    # the calls go on).
+    def await_any(*futures, timeout: nil)
+      futures = futures.flatten
+      raise Internal.invalid("the first of no futures") if futures.empty?
+      till = timeout && Internal.now + timeout
+      moved = nil # resolved when a block that another thread runs has come to its end
+      loop do
+        ready = futures.find { |future| future.wait(0) }
+        return ready if ready
+        calls = futures.map(&:waits_for)
+        calls << [moved ||= Internal.moved(futures)] if calls.any?(&:empty?)
+        left = till && [till - Internal.now, 0].max
+        raise Errors.make(Timeout::CODE, "none of #{futures.size} results has come within #{timeout} s", nil, nil, nil) unless Capi.first_of(calls.flatten).wait(left)
+      end
+    end
   end
 
   module Internal
     class << self
       def now
         Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+
+      # A future that is resolved when one of these that are made of others is.
+      def moved(futures)
+        made = Capi.remora_promise
+        futures.grep(Derived).each { |future| future.on_resolution { Capi.remora_resolve(made, nil) } }
+        made
       end
 
       def milliseconds(seconds)

@@ -94,6 +94,33 @@ module Remora
       end
     end
 
+    module Removable
+      def delete(key)
+        Capi.invoke(self, ":delitem", key)
+      end
+      alias delete_at delete
+    end
+
+    # A map of another language is one of Ruby's.
+    module Map
+      def keys
+        Capi.invoke(self, ":keys")
+      end
+
+      def key?(key)
+        Capi.invoke(self, ":contains", key)
+      end
+      alias has_key? key?
+
+      # The pairs, as they are now.
+      def each(&block)
+        return ::Enumerator.new { |out| each { |pair| out << pair } } unless block
+        Capi.invoke(self, ":copy").each(&block)
+        self
+      end
+      alias each_pair each
+    end
+
     module Container
       def include?(value)
         Capi.invoke(self, ":contains", value)
@@ -122,6 +149,13 @@ module Remora
     end
   end
 
+  # What by_ref gives: its value crosses as a reference.
+  class ByRef
+    def initialize(value)
+      @value = value
+    end
+  end
+
   # What start(proxy) and options(proxy) give: every method is the far object's.
   class Call < BasicObject
     def inspect
@@ -137,8 +171,8 @@ module Remora
 
   module Internal
     WORDS = { call: Proxy::Callable, iter: Proxy::Iterable, next: Proxy::Iterator }.freeze # next after iter: an iterator is its own
-    OPERATIONS = { len: Proxy::Sized, item: Proxy::Readable, setitem: Proxy::Writable, contains: Proxy::Container, enter: Proxy::Guard,
-                   order: Proxy::Ordered }.freeze
+    OPERATIONS = { len: Proxy::Sized, item: Proxy::Readable, setitem: Proxy::Writable, delitem: Proxy::Removable, contains: Proxy::Container, enter: Proxy::Guard,
+                   order: Proxy::Ordered, keys: Proxy::Map }.freeze
 
     class << self
       # The class of the proxies of far types with these words. What is Ruby over there has its own names.

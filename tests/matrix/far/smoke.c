@@ -117,9 +117,63 @@ static remora_value *size(const remora_value *args, remora_error **err) {
   return remora_int(n);
 }
 
-static const remora_module_function functions[] = {{"echo", echo},   {"add", add},   {"say", say},
-                                                   {"apply", apply}, {"make", make}, {"balance_of", balance_of},
-                                                   {"kind", kind},   {"size", size}, {NULL, NULL}};
+static remora_value *pair(const char *key, remora_value *item) {
+  remora_value *args = list_of(remora_str(key));
+  if (item) (void)remora_append(args, item);
+  return args;
+}
+
+/* Steals args. */
+static remora_value *ask(const remora_value *it, const char *method, remora_value *args, remora_error **err) {
+  remora_value *result = *err ? NULL : remora_value_call(it, method, args, err);
+  remora_value_unref(args);
+  return result;
+}
+
+static remora_value *fill(const remora_value *args, remora_error **err) {
+  const remora_value *numbers = remora_at(args, 0), *table = remora_at(args, 1);
+  int64_t sum = 0;
+  remora_value *all = remora_copy(numbers, err);
+  for (size_t i = 0; i < remora_length(all); i++) sum += remora_as_int(remora_at(all, i));
+  remora_value_unref(all);
+  remora_value_unref(ask(table, ":setitem", pair("k", remora_int(sum)), err));
+  remora_value_unref(ask(table, ":delitem", pair("a", NULL), err));
+  remora_value *answers[] = {ask(numbers, ":len", NULL, err), ask(table, ":len", NULL, err),
+                             ask(table, ":item", pair("k", NULL), err)};
+  remora_value *made = remora_list();
+  for (size_t i = 0; i < 3; i++) (void)remora_append(made, answers[i] ? answers[i] : remora_null());
+  return *err ? remora_value_unref(made) : made;
+}
+
+static remora_value *shared(const remora_value *args, remora_error **err) {
+  static remora_value *table;
+  (void)args, (void)err;
+  if (!table) {
+    remora_value *map = remora_map();
+    (void)remora_set(map, "n", remora_int(1));
+    table = remora_by_ref(map);
+  }
+  return remora_value_ref(table);
+}
+
+static remora_value *lend(const remora_value *args, remora_error **err) {
+  (void)args;
+  return remora_by_ref(remora_pack(err, "=[i i i]", 1, 2, 3));
+}
+
+static remora_value *later(const remora_value *args, remora_error **err) {
+  remora_value *inner = list_of(remora_value_ref((remora_value *)(uintptr_t)remora_at(args, 1)));
+  remora_future *f = remora_start(remora_as_proxy(remora_at(args, 0)), "", inner, err);
+  remora_value_unref(inner);
+  if (f) remora_event_reply_with(remora_event_defer(), f);
+  remora_future_unref(f);
+  return NULL;
+}
+
+static const remora_module_function functions[] = {
+    {"echo", echo}, {"add", add},   {"say", say},   {"apply", apply},   {"make", make}, {"balance_of", balance_of},
+    {"kind", kind}, {"size", size}, {"fill", fill}, {"shared", shared}, {"lend", lend}, {"later", later},
+    {NULL, NULL}};
 static const remora_module_class classes[] = {
     {"Account", {sizeof(remora_class), "smoke.Account", "", account_call}, account_construct, account_destroy}, {0}};
 static const remora_module module = {sizeof module, functions, classes};

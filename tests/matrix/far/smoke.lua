@@ -1,4 +1,5 @@
 -- The far fixture of the matrix, in Lua: the same names in every language. Lua 5.1 to 5.4 and LuaJIT.
+local remora = require "remora"
 local smoke = {}
 
 local Account = {}
@@ -34,8 +35,7 @@ function smoke.make() return Account.new("made", 1) end
 function smoke.balance_of(account) return account:balance() end
 
 function smoke.kind(v)
-  local remora = package.loaded.remora
-  return remora and remora.kind(v) or math.type and math.type(v) or type(v)
+  return remora.kind(v) or math.type and math.type(v) or type(v)
 end
 
 -- Characters of text, bytes of bytes, elements of a list, keys of a map.
@@ -46,5 +46,18 @@ function smoke.size(v)
   for _ in pairs(v) do n = n + 1 end
   return n
 end
+
+function smoke.fill(numbers, table)
+  local sum = 0
+  for n in remora.iter(numbers) do sum = sum + n end
+  remora.setitem(table, "k", sum)
+  remora.delitem(table, "a")
+  return {#numbers, #table, remora.item(table, "k")}
+end
+
+local table_of_all = {n = 1}
+function smoke.shared() return table_of_all end
+function smoke.lend() return remora.by_ref({1, 2, 3}) end
+function smoke.later(f, x) return remora.start(f)(x) end
 
 return smoke

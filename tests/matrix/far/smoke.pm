@@ -19,6 +19,20 @@ sub size {
     return ref $v eq 'ARRAY' ? scalar @$v : ref $v eq 'HASH' ? scalar keys %$v : ref $v eq 'Remora::Map' ? $v->size : length $v;
 }
 
+sub fill {
+    my ($numbers, $table) = @_;
+    my $sum = 0;
+    $sum += $_ for @$numbers;
+    $table->{k} = $sum;
+    delete $table->{a};
+    return [scalar @$numbers, scalar(keys %$table), $table->{k}];
+}
+
+our %table = (n => 1);
+sub shared { \%table }
+sub lend { require Remora; Remora::by_ref([1, 2, 3]) }
+sub later { my ($function, $value) = @_; require Remora; Remora::start($function)->($value) }
+
 package smoke::Account;
 
 sub new { my ($class, $owner, $balance) = @_; bless {owner => $owner, balance => $balance}, $class }

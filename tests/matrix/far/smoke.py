@@ -1,4 +1,5 @@
 """The far fixture of the matrix; its like stands beside it in every far language."""
+import remora
 
 
 class Account:
@@ -56,3 +57,24 @@ def kind(v):
 
 def size(v):
     return len(v)
+
+
+def fill(numbers, table):
+    table["k"] = sum(numbers)
+    del table["a"]
+    return [len(numbers), len(table), table["k"]]
+
+
+TABLE = {"n": 1}
+
+
+def shared():
+    return TABLE
+
+
+def lend():
+    return remora.by_ref([1, 2, 3])
+
+
+def later(function, value):
+    return remora.start(function)(value)

@@ -56,3 +56,23 @@ end
 def size(value)
   value.size
 end
+
+def fill(numbers, table)
+  table["k"] = numbers.each.sum
+  table.delete("a")
+  [numbers.size, table.size, table["k"]]
+end
+
+TABLE = { "n" => 1 }
+
+def shared
+  TABLE
+end
+
+def lend
+  Remora.by_ref([1, 2, 3])
+end
+
+def later(function, value)
+  Remora.start(function).call(value)
+end

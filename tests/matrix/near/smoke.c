@@ -291,6 +291,67 @@ static bool check_deep(void) {
   return check_function();
 }
 
+/* Whether the value, which goes, is the one of the format. Steals both. */
+static bool is_value(remora_value *v, remora_value *wanted) {
+  bool same = v && remora_value_equal(v, wanted);
+  if (v && !same) (void)wrong("another value");
+  remora_value_unref(v);
+  remora_value_unref(wanted);
+  return same;
+}
+
+static bool check_lent(void) {
+  remora_proxy *fill = can("fill");
+  remora_value *numbers = remora_by_ref(remora_pack(NULL, "=[i i i]", 1, 2, 3));
+  remora_value *table = remora_by_ref(remora_pack(NULL, "={s:i}", "a", 1));
+  bool ok =
+      is_value(call(fill, "", remora_pack(NULL, "v v", numbers, table)), remora_pack(NULL, "=[i i i]", 3, 1, 6)) &&
+      is_value(remora_copy(table, NULL), remora_pack(NULL, "={s:i}", "k", 6));
+  remora_value_unref(table);
+  remora_value_unref(numbers);
+  remora_proxy_unref(fill);
+  return ok;
+}
+
+static remora_value *call_by_ref(remora_proxy *p) {
+  remora_future *f = remora_start_with(p, "", NULL, -1, REMORA_BYREF, NULL);
+  remora_value *v = f ? remora_await(f, 30000, NULL) : NULL;
+  remora_future_unref(f);
+  return v;
+}
+
+static bool check_wanted(void) {
+  remora_proxy *shared = can("shared");
+  remora_value *table = call_by_ref(shared), *again = call_by_ref(shared);
+  remora_proxy *it = table ? remora_as_proxy(table) : NULL;
+  bool ok = it ? remora_value_equal(table, again) : wrong("no reference");
+  remora_value_unref(ok ? call(it, ":setitem", remora_pack(NULL, "s i", "n", 5)) : NULL);
+  ok = ok && gives(call(it, ":item", remora_pack(NULL, "s", "n")), 5) && gives(call(it, ":len", NULL), 1) &&
+       is_value(call(it, ":keys", NULL), remora_pack(NULL, "=[s]", "n")) &&
+       is_value(remora_copy(table, NULL), remora_pack(NULL, "={s:i}", "n", 5));
+  remora_value_unref(again);
+  remora_value_unref(table);
+  remora_proxy_unref(shared);
+  return ok;
+}
+
+static bool check_given(void) {
+  remora_proxy *given = can("lend");
+  remora_value *numbers = call(given, "", NULL);
+  bool ok = numbers && remora_as_proxy(numbers) && gives(call(remora_as_proxy(numbers), ":len", NULL), 3) &&
+            is_value(remora_copy(numbers, NULL), remora_pack(NULL, "=[i i i]", 1, 2, 3));
+  remora_value_unref(numbers);
+  remora_proxy_unref(given);
+  return ok;
+}
+
+static bool check_later(void) {
+  remora_proxy *later = can("later");
+  bool ok = gives(call(later, "", remora_pack(NULL, "V i", lent(&callbacks[0]), 20)), 41);
+  remora_proxy_unref(later);
+  return ok;
+}
+
 static bool check_size(void) {
   remora_proxy *size = can("size");
   bool ok = gives(call(size, "", remora_pack(NULL, "s", "h\xc3\xa9llo")), 5) &&
@@ -451,6 +512,10 @@ int main(int argc, char **argv) {
                 {"cancel", check_cancel},
                 {"output", check_output},
                 {"too deep", check_deep},
+                {"container lent", check_lent},
+                {"result by reference", check_wanted},
+                {"container from a function", check_given},
+                {"answer that comes later", check_later},
                 {"size", check_size}};
   const char *folders = getenv("REMORA_SMOKE_FAR");
   if (argc < 2 || !folders) return fprintf(stderr, "usage: REMORA_SMOKE_FAR=FOLDER:... smoke_c FAR [SECONDS]\n"), 2;

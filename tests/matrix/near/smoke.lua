@@ -209,6 +209,28 @@ run("too deep", function()
   for _ = 1, 200 do value = { value } end
   return remora.is_error(error_of(echo, value), "ValueNotSendable") and add(1, 1) == 2
 end)
+run("container lent", function()
+  local numbers, map = { 1, 2, 3 }, { a = 1 }
+  local told = can "fill"(remora.by_ref(numbers), remora.by_ref(map))
+  return told[1] == 3 and told[2] == 1 and told[3] == 6 and map.k == 6 and map.a == nil
+end)
+run("result by reference", function()
+  local shared = remora.options(can "shared", { by_ref = true })
+  local map = shared()
+  remora.setitem(map, "n", 5)
+  local copy, keys = remora.copy(map), {}
+  for key in remora.iter(map) do keys[#keys + 1] = type(key) == "table" and key[1] or key end -- Ruby's gives pairs
+  for key, value in remora.pairs(map) do keys[#keys + 1] = key .. value end
+  return rawequal(shared(), map) and remora.item(map, "n") == 5 and remora.contains(map, "n") and remora.len(map) == 1 and copy.n == 5
+    and table.concat(keys, " ") == "n n5"
+end)
+run("container from a function", function()
+  local numbers, sum = can "lend"(), 0
+  for n in remora.iter(numbers) do sum = sum + n end
+  local copy = remora.copy(numbers)
+  return #numbers == 3 and sum == 6 and #copy == 3 and copy[3] == 3
+end)
+run("answer that comes later", function() return can "later"(function(x) return 2 * x + 1 end, 20) == 41 end)
 run("size", function()
   local size = can "size"
   return size "h\195\169llo" == 5 and size(remora.bytes "abc") == 3 and size { 1, 2 } == 2 and size { a = 1 } == 1

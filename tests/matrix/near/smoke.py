@@ -182,6 +182,23 @@ class Checks:
         except remora.ValueNotSendable:
             return self.add(1, 1) == 2
 
+    # -- by reference
+
+    def lent(self):
+        numbers, table = [1, 2, 3], {"a": 1}
+        told = self.can("fill")(remora.by_ref(numbers), remora.by_ref(table))
+        return (told, table) == ([3, 1, 6], {"k": 6}) or (told, table)
+
+    def wanted(self):
+        table = remora.options(self.can("shared"), by_ref=True)()
+        table["n"] = 5
+        again = remora.options(self.can("shared"), by_ref=True)()
+        return again is table and (table["n"], "n" in table, len(table), list(table), remora.copy(table)) == (5, True, 1, ["n"], {"n": 5})
+
+    def given(self):
+        numbers = self.can("lend")()
+        return (len(numbers), list(numbers), remora.copy(numbers)) == (3, [1, 2, 3], [1, 2, 3])
+
     def all(self):
         self.run("function", lambda: self.add(2, 3) == 5)
         self.run("object", self.objects)
@@ -199,6 +216,10 @@ class Checks:
         self.run("cancel", self.cancel)
         self.run("output", self.output)
         self.run("too deep", self.deep)
+        self.run("container lent", self.lent)
+        self.run("result by reference", self.wanted)
+        self.run("container from a function", self.given)
+        self.run("answer that comes later", lambda: self.can("later")(lambda x: 2 * x + 1, 20) == 41)
         self.run("size", lambda: [self.can("size")(v) for v in ("h\u00e9llo", b"abc", [1, 2], {"a": 1})] == [5, 3, 2, 1])
         self.values()
 

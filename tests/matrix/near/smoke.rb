@@ -171,6 +171,24 @@ class Checks
     @add.call(1, 1) == 2
   end
 
+  def lent
+    numbers, table = [1, 2, 3], { "a" => 1 }
+    told = can("fill").call(Remora.by_ref(numbers), Remora.by_ref(table))
+    [told, table] == [[3, 1, 6], { "k" => 6 }] || [told, table]
+  end
+
+  def wanted
+    table = Remora.options(can("shared"), by_ref: true).call
+    table["n"] = 5
+    again = Remora.options(can("shared"), by_ref: true).call
+    again.equal?(table) && [table["n"], table.key?("n"), table.size, table.each.to_a, Remora.copy(table)] == [5, true, 1, [["n", 5]], { "n" => 5 }]
+  end
+
+  def given
+    numbers = can("lend").call
+    [numbers.size, numbers.each.to_a, Remora.copy(numbers)] == [3, [1, 2, 3], [1, 2, 3]]
+  end
+
   def all
     run("function") { @add.call(2, 3) == 5 }
     run("object") { objects }
@@ -188,6 +206,10 @@ class Checks
     run("cancel") { cancel }
     run("output") { output }
     run("too deep") { deep }
+    run("container lent") { lent }
+    run("result by reference") { wanted }
+    run("container from a function") { given }
+    run("answer that comes later") { can("later").call(->(x) { 2 * x + 1 }, 20) == 41 }
     run("size") { ["h\u00e9llo", "abc".b, [1, 2], { "a" => 1 }].map { |value| can("size").call(value) } == [5, 3, 2, 1] }
     values
   end

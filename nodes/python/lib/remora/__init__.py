@@ -7,8 +7,8 @@ from _remora_node import (Cancelled, ConnectionLost, Error, NotFound, Overloaded
                           Timeout)
 
 __all__ = ("Cancelled", "ConnectError", "ConnectionLost", "Error", "Future", "NotFound", "Overloaded", "ProtocolError",
-           "Proxy", "RemoteError", "Timeout", "await_all", "await_future", "can_on", "connect", "getattr", "new_on",
-           "options", "setattr", "start")
+           "Proxy", "RemoteError", "Timeout", "await_all", "await_future", "by_ref", "can_on", "connect", "copy", "getattr",
+           "new_on", "options", "setattr", "start")
 __version__ = _node.VERSION
 
 
@@ -51,17 +51,12 @@ class Future(_Future):
                 _node.enqueue(hook)
 
     def then(self, function):
-        """A future of what `function` makes of the result."""
-        made = Future(self.session, 0, None)
+        """A future of what `function` makes of the result, or of the future that it returns."""
+        return _Then(self, function, None)
 
-        def follow(_):
-            try:
-                made.value = function(self.result())
-                made.settle()
-            except Exception as error:
-                made.settle(error=error)
-        self.add_done_callback(follow)
-        return made
+    def rescue(self, function):
+        """A future of this one's result, or of what `function` makes of its exception."""
+        return _Then(self, None, function)
 
     def __await__(self):
         import asyncio
@@ -82,6 +77,67 @@ class Future(_Future):
             _node._thread.start_new_thread(watch, ())
             yield from waiter
         return self.result()
+
+
+class _Then(Future):
+    """A future made of another one. Whoever first finds that one done runs the function."""
+
+    def __init__(self, before, function, on_error):
+        Future.__init__(self, before.session, 0, None)
+        self.before = before
+        self.function = function
+        self.on_error = on_error
+        self.inner = None
+        self.claim = _node._thread.allocate_lock()
+        before.add_done_callback(lambda _: self._run())
+
+    def _run(self):
+        if not self.claim.acquire(False):
+            return
+        try:
+            error = self.before.exception()
+            function = self.on_error if error else self.function
+            if function is None:
+                self._take(self.before)
+                return
+            value = function(error or self.before.result())
+            if isinstance(value, Future):
+                self.inner = value
+                value.add_done_callback(self._take)
+                return
+            self.value = value
+            self.settle()
+        except Exception as error:
+            self.settle(error=error)
+
+    def _take(self, future):
+        if not self.settled:
+            error = future.exception()
+            self.value = None if error else future.result()
+            self.settle(error=error)
+
+    def result(self, timeout=None):
+        if not self.settled:
+            end = None if timeout is None else _node.clock() + timeout
+            self.before.exception(timeout)
+            self._run()
+            if self.inner:
+                self.inner.exception(None if end is None else max(0, end - _node.clock()))
+                self._take(self.inner)
+            elif not self.settled:  # another thread runs the function
+                self.session.wait(self, None if end is None else max(0, end - _node.clock()))
+        if self.error:
+            raise self.error
+        return self.value
+
+    def cancel(self):
+        if self.settled:
+            return False
+        self.claim.acquire(False)
+        (self.inner or self.before).cancel()
+        if not self.settled:
+            self.settle(error=Cancelled("cancelled here"))
+        return True
 
 
 class _View:
@@ -111,15 +167,27 @@ class _View:
     def __call__(self, *args, **kwargs):
         proxy, options = self._proxy, self._options
         timeout = options.get("timeout")
+        by_ref = options.get("by_ref", False)
         if self._started or options.get("oneway"):
-            future = proxy._session.start(proxy._id, self._name, args, kwargs, timeout, options.get("oneway", False), Future)
+            future = proxy._session.start(proxy._id, self._name, args, kwargs, timeout, options.get("oneway", False), Future,
+                                           by_ref)
             return future if self._started else None
-        return proxy._session.call(proxy._id, self._name, args, kwargs, timeout)
+        return proxy._session.call(proxy._id, self._name, args, kwargs, timeout, by_ref)
 
 
-def options(target, *, timeout=None, oneway=False):
+def options(target, *, timeout=None, oneway=False, by_ref=False):
     """`options(proxy, timeout=2).method()`: how to call."""
-    return _View(target, {"timeout": timeout, "oneway": oneway})
+    return _View(target, {"timeout": timeout, "oneway": oneway, "by_ref": by_ref})
+
+
+def by_ref(it):
+    """A list, tuple or dict, as argument or result, that is lent instead of copied. (Anything else that would be.)"""
+    return it if isinstance(it, (Proxy, _node.ByReference)) else _node.ByReference(it)
+
+
+def copy(container):
+    """What is in a list, map or other container of the other side, by value."""
+    return _node.operation_of(":copy")(container)
 
 
 def start(target):
