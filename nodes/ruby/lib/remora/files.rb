@@ -43,7 +43,7 @@ module Remora
     # So many bytes were moved. Else the collector comes only when some 50 MB of dead strings are there.
     def moved(size)
       @moved = (@moved || 0) + size
-      return if @moved < 8 << 20
+      return if @moved < 4 << 20
       @moved = 0
       GC.start(full_mark: false)
     end
