@@ -604,6 +604,11 @@ def test_a_file_that_is_given_back(near, tmp_path):
     near.release(f)
     assert near.call(0, "stat", "/")
     assert contents(tmp_path / "f") == b"all of it"
+    f = open_(near, tmp_path / "f", "w", atomic=True)
+    f.write(b"half")
+    near.release(f)
+    assert near.call(0, "stat", "/")
+    assert os.listdir(str(tmp_path)) == ["f"] and contents(tmp_path / "f") == b"all of it"
 
 
 def test_others_are_not_disturbed_by_a_failing_replace(near, tmp_path):

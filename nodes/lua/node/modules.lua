@@ -125,7 +125,7 @@ for _, name in ipairs {"run", "open", "stat"} do
     local item = later.root -- fetching may let others in between
     assert(load(near_source("remora.files").source, "=remora")) {
       root = root, marks = marks, null = null, held = held, err = err, make_error = make_error, pid = pid, clock = clock,
-      call_near = call_near, cancelled = cancelled, leaving = leaving,
+      call_near = call_near, cancelled = cancelled, leaving = leaving, released = released,
       most = function() return most end,
       current = function() return later.root end,
       id_of = function(it) return records[it] and records[it].id end,

@@ -66,6 +66,7 @@ function row_of(value)
   return u32(number) .. u32(0) .. u64(id)
 end
 
+local released = setmetatable({}, {__mode = "k"}) -- object -> what to do when the other side has let go of it
 local kept = {} -- id of an iterator -> the error to raise next
 local iterators = {} -- id of an iterator -> function that gives the next item
 
@@ -74,7 +75,9 @@ local function give_back(id, n)
   if left < 0 or id == 0 or n == 0 then fault(format("release of what was not lent: id %.0f, %.0f times", id, n)) end
   lent[id] = left
   if left == 0 then
-    ids[objects[id]] = nil
+    local it = objects[id]
+    ids[it] = nil
+    if released[it] then released[it](it) end
     objects[id], lent[id], kept[id], iterators[id] = nil, nil, nil, nil
   end
 end

@@ -82,16 +82,6 @@ node.leaving[#node.leaving + 1] = function()
   for path in next, temporary do remove(path) end
 end
 
--- Something that calls f when it is not used any more.
-local function guard(f)
-  local it = newproxy and newproxy(true)
-  if it then
-    getmetatable(it).__gc = f
-    return it
-  end
-  return setmetatable({}, {__gc = f})
-end
-
 local file = {}
 local file_meta = {__name = "remora.File", __index = file}
 local modes = {r = "rb", w = "wb", a = "ab", ["r+"] = "r+b", x = "r+b"}
@@ -140,9 +130,6 @@ local function open_beside(self)
   if found == "" then fail(self.path, why_not[self.target][1], why_not[self.target][2]) end
   temporary[found] = true
   self.temporary = found
-  self.guard = guard(function()
-    if temporary[found] then remove(found) end
-  end)
   return true
 end
 
@@ -172,6 +159,7 @@ function root.open(path, mode, options)
     if self.mode and not beside then shell('if [ -f "$1" ]; then chmod "$2" "$1"; fi', path, format("%04o", self.mode)) end
   end
   self.handle = handle
+  node.released[self] = file.discard
   return marks.ref(setmetatable(self, file_meta))
 end
 

@@ -40,6 +40,14 @@ module Remora
       (given || {}).map { |name, value| [name.to_s, value] }.to_h
     end
 
+    # So many bytes were moved. Else the collector comes only when some 50 MB of dead strings are there.
+    def moved(size)
+      @moved = (@moved || 0) + size
+      return if @moved < 4 << 20
+      @moved = 0
+      GC.start(full_mark: false)
+    end
+
     # A file of this host, as the near side has it in its hands.
     class File
       FLAGS = { "r" => ::File::RDONLY, "w" => ::File::WRONLY | ::File::CREAT | ::File::TRUNC,
@@ -86,6 +94,7 @@ module Remora
       # At most n bytes, none at the end; all that are left without n.
       def read(n = nil)
         n = nil if n && n < 0
+        Files.moved(n || 0)
         return first_bytes(n) unless @stat.file? || n.nil?
         return @io.read(n) || "".b if n && n <= @most
         data = "".b
@@ -101,6 +110,7 @@ module Remora
       def write(data)
         raise Value, "bytes are written, and not a #{data.class}" unless String === data && data.encoding == BINARY
         @io.write(data)
+        Files.moved(data.bytesize)
         nil
       end
 
@@ -132,6 +142,11 @@ module Remora
       rescue SystemCallError, IOError
         discard
         raise
+      end
+
+      # The near side has let go of it.
+      def released
+        discard
       end
 
       # An atomic file leaves no trace.
@@ -376,7 +391,7 @@ module Remora
 
       def hand_out(number, data)
         @node.ask(@output.__remora_id, "", [number, data])
-        data.clear  # else the collector lets tens of megabytes come together
+        Files.moved(data.bytesize)
       end
 
       # A command need not read what it is given.
