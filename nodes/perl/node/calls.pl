@@ -49,9 +49,12 @@ sub run {
     or send_message(ERROR, 0, $call, {type => ['die'], language => 'perl', hops => [$here], message => 'an error that cannot be told'});
 }
 
+sub root_repl { require Remora::Repl; bless \(my $made = Remora::Repl->new), 'Remora::Reference' }  # later
+
 sub root_call {
   my ($method, $args) = @_;
   my ($name, @args) = @$args;
+  return root_repl() if $method eq 'repl';
   Remora::NotFound->throw("the root has no method $method") if $method ne 'new' && $method ne 'can';
   bad('a name that is no text') if !defined $name || ref $name;
   local $busy = 0;

@@ -203,6 +203,10 @@ class Root:
         found = find(name)
         return ByReference(found) if callable(found) else None
 
+    def repl(self):  # later
+        from remora._repl import repl
+        return repl()
+
 
 def absent(error, name):  # later
     """Whether an import failed because this very module does not exist, and not because of what it imports itself."""

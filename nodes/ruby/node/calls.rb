@@ -141,6 +141,9 @@ module Remora
       when "can"
         found = Names.find(args[0])
         Module === found || found.respond_to?(:call) ? Lend.new(found) : nil
+      when "repl"
+        Modules.serve("remora/repl")
+        Lend.new(Repl.new)
       else raise NotFound, "the root has no method #{name.inspect}"
       end
     end

@@ -1,0 +1,92 @@
+"""Lines that somebody types elsewhere are evaluated here: what `repl` of the root gives."""
+import builtins
+import codeop
+import keyword
+import re
+import signal
+import sys
+import time
+
+import _remora_node as _node
+
+
+def repl():
+    return _node.ByReference(Repl())
+
+
+class Repl:
+    """One session: what a line defines is there for the next."""
+
+    def __init__(self):
+        self.names = sys.modules["__main__"].__dict__
+        self.compile = codeop.CommandCompiler()
+        self.call = None  # that evaluates now
+        self.unwanted = False  # that call was cancelled and has not ended yet
+        self.cancel_before = _node.up.cancel
+        _node.up.cancel = self.cancel
+        signal.signal(signal.SIGINT, self.interrupt)
+
+    def eval(self, text):
+        try:
+            code = self.compile(text, "<input>", "single")
+        except (SyntaxError, ValueError, OverflowError) as error:
+            raise error.with_traceback(None) from None
+        if code is None:
+            return {"more": True, "value": None}
+        shown = []
+
+        def show(value):
+            if value is not None:
+                builtins._ = None
+                shown.append(repr(value))
+                builtins._ = value
+
+        before, sys.displayhook = sys.displayhook, show
+        running = _node.up.running
+        self.unwanted = False
+        self.call = running[1] if type(running) is tuple else None
+        try:
+            exec(code, self.names)
+        finally:
+            self.call = None
+            self.unwanted = False
+            sys.displayhook = before
+        return {"more": False, "value": "\n".join(shown) if shown else None}
+
+    def complete(self, text):
+        """What the last word of the text may become."""
+        head, dot, last = re.search(r"[\w.]*$", text).group().rpartition(".")
+        if not dot:
+            found = [name for place in (self.names, dir(builtins), keyword.kwlist) for name in place]
+        elif re.match(r"[^\W\d]\w*(\.[^\W\d]\w*)*$", head):
+            try:
+                found = dir(eval(head, self.names))
+            except Exception:
+                found = []
+        else:
+            found = []
+        return sorted({head + dot + name for name in found if name.startswith(last) and (last or name[:1] != "_")})
+
+    # -- a CANCEL of the call that evaluates interrupts it
+
+    def cancel(self, call):
+        self.cancel_before(call)
+        if call == self.call:
+            self.unwanted = True
+            _node._thread.start_new_thread(self.knock, ())
+
+    def knock(self):
+        """A signal that finds the main thread in the node's own code is let pass, so it takes more than one."""
+        while self.unwanted:
+            signal.pthread_kill(_node.MAIN, signal.SIGINT)
+            time.sleep(0.01)
+
+    def interrupt(self, _, frame):
+        if not self.unwanted:
+            return  # Ctrl-C at the near side's terminal is not for us
+        while frame and frame.f_globals is not globals():
+            if frame.f_globals is _node.__dict__:
+                return  # half a frame may be written
+            frame = frame.f_back
+        self.unwanted = False
+        raise KeyboardInterrupt
