@@ -7,6 +7,7 @@
 #   ruby     the Ruby package over "-"          lua      the Lua package under every Lua
 #   node     every node under every version of its language
 #   matrix   every near with every far language carriers ssh, sudo, hops
+#   cli      the command remora
 #   docs     examples and snippets              tree     formatting, sizes, installed tree
 #
 # A suite's output is shown when it fails. The last line says how many suites passed.
@@ -68,13 +69,14 @@ suite_carriers() {
   REMORA_TEST_SUDO=1 tests/fixtures/sudo-namespace.sh env "PATH=$PATH" "$PYTHON" -m pytest -q -p no:cacheprovider tests/carriers/test_sudo.py
   case $? in 0) ;; 77) echo "the tests of sudo need root and were left out" ;; *) return 1 ;; esac
 }
+suite_cli() { pytest tests/cli; }
 suite_docs() { BUILD=$BUILD PYTHON=$PYTHON bash examples/run_all.sh && pytest tests/docs; }
 suite_tree() { bash tests/tree.sh; }
 
-all="unit clang asan tsan valgrind python ruby lua node matrix carriers docs tree"
+all="unit clang asan tsan valgrind python ruby lua node matrix carriers cli docs tree"
 for name in ${*:-$all}; do
   case $name in
-  ruby) language=RUBY ;; lua) language=LUA ;; *) language= ;;
+  ruby) language=RUBY ;; lua) language=LUA ;; cli) language=CLI ;; *) language= ;;
   esac
   if [ -n "$language" ] && off "$language"; then
     skipped=$((skipped + 1))

@@ -30,7 +30,7 @@ sub watch_calls {
         $attend->(@_);
         if (defined $evaluating && cancelled($evaluating)) {
             undef $evaluating;
-            die "interrupted\n";
+            die Remora::Cancelled->new(message => 'cancelled');
         }
     };
 }

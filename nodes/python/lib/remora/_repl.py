@@ -15,16 +15,11 @@ def repl():
 
 
 class Repl:
-    """One session: what a line defines is there for the next."""
+    """One conversation: what a line defines is there for the next."""
 
     def __init__(self):
         self.names = sys.modules["__main__"].__dict__
         self.compile = codeop.CommandCompiler()
-        self.call = None  # that evaluates now
-        self.unwanted = False  # that call was cancelled and has not ended yet
-        self.cancel_before = _node.up.cancel
-        _node.up.cancel = self.cancel
-        signal.signal(signal.SIGINT, self.interrupt)
 
     def eval(self, text):
         try:
@@ -42,14 +37,10 @@ class Repl:
                 builtins._ = value
 
         before, sys.displayhook = sys.displayhook, show
-        running = _node.up.running
-        self.unwanted = False
-        self.call = running[1] if type(running) is tuple else None
         try:
-            exec(code, self.names)
+            with interrupts:
+                exec(code, self.names)
         finally:
-            self.call = None
-            self.unwanted = False
             sys.displayhook = before
         return {"more": False, "value": "\n".join(shown) if shown else None}
 
@@ -67,26 +58,46 @@ class Repl:
             found = []
         return sorted({head + dot + name for name in found if name.startswith(last) and (last or name[:1] != "_")})
 
-    # -- a CANCEL of the call that evaluates interrupts it
+
+class Interrupts:
+    """Around what is evaluated: a CANCEL of that call raises KeyboardInterrupt in it."""
+
+    def __init__(self):
+        self.calls = []  # that evaluate, the innermost last
+        self.unwanted = False  # the innermost was cancelled and goes on
+        self.cancel_before = _node.up.cancel
+        _node.up.cancel = self.cancel
+        signal.signal(signal.SIGINT, self.interrupt)
+
+    def __enter__(self):
+        running = _node.up.running
+        self.calls.append(running[1] if type(running) is tuple else None)
+
+    def __exit__(self, *_):
+        self.unwanted = False
+        self.calls.pop()
 
     def cancel(self, call):
         self.cancel_before(call)
-        if call == self.call:
+        if self.calls and self.calls[-1] == call:
             self.unwanted = True
-            _node._thread.start_new_thread(self.knock, ())
+            _node._thread.start_new_thread(self.knock, (call,))
 
-    def knock(self):
+    def knock(self, call):
         """A signal that finds the main thread in the node's own code is let pass, so it takes more than one."""
-        while self.unwanted:
+        while self.unwanted and self.calls and self.calls[-1] == call:
             signal.pthread_kill(_node.MAIN, signal.SIGINT)
             time.sleep(0.01)
 
     def interrupt(self, _, frame):
         if not self.unwanted:
             return  # Ctrl-C at the near side's terminal is not for us
-        while frame and frame.f_globals is not globals():
-            if frame.f_globals is _node.__dict__:
-                return  # half a frame may be written
+        while frame and frame.f_code is not Repl.eval.__code__:
+            if frame.f_globals is _node.__dict__ or frame.f_code is Interrupts.__exit__.__code__:
+                return  # half a frame may be written; what was interrupted ends anyway
             frame = frame.f_back
         self.unwanted = False
         raise KeyboardInterrupt
+
+
+interrupts = Interrupts()
