@@ -41,6 +41,7 @@ suite_asan() {
   configure asan -DREMORA_SANITIZE=address,undefined $same_languages &&
     UBSAN_OPTIONS=print_stacktrace=1 run_ctest "$BUILD/asan" &&
     REMORA_BUILD=$BUILD/asan ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 pytest tests/node/test_c.py &&
+    { off CLI || suite_cli_asan; } &&
     # Python itself is not instrumented and does not free everything at its end: leaks are looked for in the C tests.
     LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
       PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
@@ -51,6 +52,12 @@ suite_asan() {
       LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:use_sigaltstack=0 UBSAN_OPTIONS=print_stacktrace=1 \
         RUBYLIB=$BUILD/asan/ruby LD_LIBRARY_PATH=$BUILD/asan/lib "${RUBY:-ruby}" "tests/ruby/test_$t.rb" || return 1
     done
+}
+suite_cli_asan() {
+  local run="env REMORA_BUILD=$BUILD/asan LD_LIBRARY_PATH=$BUILD/asan/lib UBSAN_OPTIONS=print_stacktrace=1"
+  # libedit keeps the names of functions that are added to it.
+  $run "$PYTHON" -m pytest -q -p no:cacheprovider tests/cli/test_call.py tests/cli/test_run.py &&
+    ASAN_OPTIONS=detect_leaks=0 $run "$PYTHON" -m pytest -q -p no:cacheprovider tests/cli/test_repl.py
 }
 suite_tsan() { configure tsan -DREMORA_SANITIZE=thread $no_bindings && run_ctest "$BUILD/tsan"; }
 suite_valgrind() {

@@ -65,6 +65,7 @@ class Interrupts:
     def __init__(self):
         self.calls = []  # that evaluate, the innermost last
         self.unwanted = False  # the innermost was cancelled and goes on
+        self.prey = None  # a frame in which to raise when it goes on
         self.cancel_before = _node.up.cancel
         _node.up.cancel = self.cancel
         signal.signal(signal.SIGINT, self.interrupt)
@@ -75,6 +76,7 @@ class Interrupts:
 
     def __exit__(self, *_):
         self.unwanted = False
+        self.let_go()
         self.calls.pop()
 
     def cancel(self, call):
@@ -84,20 +86,43 @@ class Interrupts:
             _node._thread.start_new_thread(self.knock, (call,))
 
     def knock(self, call):
-        """A signal that finds the main thread in the node's own code is let pass, so it takes more than one."""
+        """More than once: native code may have to come to an end first, and the wait for another thread's lock begin anew."""
         while self.unwanted and self.calls and self.calls[-1] == call:
             signal.pthread_kill(_node.MAIN, signal.SIGINT)
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     def interrupt(self, _, frame):
-        if not self.unwanted:
+        if not self.unwanted or self.prey:
             return  # Ctrl-C at the near side's terminal is not for us
+        users, busy = None, False  # the innermost frame outside of the node
         while frame and frame.f_code is not Repl.eval.__code__:
-            if frame.f_globals is _node.__dict__ or frame.f_code is Interrupts.__exit__.__code__:
-                return  # half a frame may be written; what was interrupted ends anyway
+            if frame.f_code is Interrupts.__exit__.__code__:
+                return  # it has ended
+            if frame.f_globals is _node.__dict__:
+                users, busy = None, True
+            elif users is None:
+                users = frame
             frame = frame.f_back
-        self.unwanted = False
-        raise KeyboardInterrupt
+        if not busy:
+            self.unwanted = False
+            raise KeyboardInterrupt
+        if users:  # the node may have written half a frame: when that has returned
+            self.prey, self.trace_before = users, sys.gettrace()
+            users.f_trace = self.pounce
+            sys.settrace(self.pounce)
+
+    def pounce(self, frame, event, _):
+        if frame is self.prey and event == "line":
+            self.let_go()
+            self.unwanted = False
+            raise KeyboardInterrupt
+        return self.pounce if frame is self.prey else None
+
+    def let_go(self):
+        if self.prey:
+            sys.settrace(self.trace_before)
+            self.prey.f_trace = None
+            self.prey = None
 
 
 interrupts = Interrupts()
