@@ -262,6 +262,8 @@ int line_next(line_source *l, const char *text_before, volatile bool *stop, char
   l->stop = stop;
   if (!l->edit) return plain_line(l, text);
   int length = 0;
+  /* Before the prompt is there: a Ctrl-D that answers it at once would be swallowed. */
+  el_set(l->edit, EL_PREP_TERM, 1);
   const char *line = el_gets(l->edit, &length);
   if (interrupted) {
     interrupted = 0;
