@@ -15,7 +15,7 @@ external_dependencies = { LIBUV = { header = "uv.h" } }
 build = {
   type = "command",
   -- For the one Lua of this tree. The library stays in the rock's own folder: LuaRocks moves what is in lib, and loses its symbolic links.
-  build_command = [[cmake -S . -B build-rock -DREMORA_PYTHON=OFF -DREMORA_RUBY=OFF -DREMORA_TESTS=OFF -DCMAKE_INSTALL_LIBDIR=native ]]
+  build_command = [[cmake -S . -B build-rock -DREMORA_PYTHON=OFF -DREMORA_RUBY=OFF -DREMORA_CLI=OFF -DREMORA_TESTS=OFF -DCMAKE_INSTALL_LIBDIR=native ]]
     .. [[-DREMORA_LUA_VERSIONS=`$(LUA) -e "io.write(jit and 'jit' or _VERSION:sub(5))"` -DREMORA_LUA_DIR=$(LUADIR) -DREMORA_LUA_LIBDIR=$(LIBDIR) -DCMAKE_INSTALL_PREFIX=$(PREFIX) ]]
     .. [[&& cmake --build build-rock]],
   install_command = "cmake --install build-rock",

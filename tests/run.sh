@@ -7,8 +7,8 @@
 #   ruby     the Ruby package over "-"          lua      the Lua package under every Lua
 #   node     every node under every version of its language
 #   matrix   every near with every far language carriers ssh, sudo, hops
-#   interop  a real Perl node of Object::Remote  docs     examples and snippets
-#   tree     formatting, sizes, installed tree
+#   interop  a real Perl node of Object::Remote  cli      the command remora
+#   docs     examples and snippets              tree     formatting, sizes, installed tree
 #
 # A suite's output is shown when it fails. The last line says how many suites passed.
 set -u
@@ -42,6 +42,7 @@ suite_asan() {
     UBSAN_OPTIONS=print_stacktrace=1 run_ctest "$BUILD/asan" &&
     REMORA_BUILD=$BUILD/asan ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 pytest tests/node/test_c.py &&
     REMORA_BUILD=$BUILD/asan ASAN_OPTIONS=quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 pytest tests/node/test_files.py -k '[c]' &&
+    { off CLI || suite_cli_asan; } &&
     # Python itself is not instrumented and does not free everything at its end: leaks are looked for in the C tests.
     LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
       PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
@@ -55,6 +56,12 @@ suite_asan() {
       LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:use_sigaltstack=0 UBSAN_OPTIONS=print_stacktrace=1 \
         RUBYLIB=$BUILD/asan/ruby LD_LIBRARY_PATH=$BUILD/asan/lib "${RUBY:-ruby}" "tests/ruby/test_$t.rb" || return 1
     done
+}
+suite_cli_asan() {
+  local run="env REMORA_BUILD=$BUILD/asan LD_LIBRARY_PATH=$BUILD/asan/lib UBSAN_OPTIONS=print_stacktrace=1"
+  # libedit keeps the names of functions that are added to it.
+  $run "$PYTHON" -m pytest -q -p no:cacheprovider tests/cli/test_call.py tests/cli/test_run.py &&
+    ASAN_OPTIONS=detect_leaks=0 $run "$PYTHON" -m pytest -q -p no:cacheprovider tests/cli/test_repl.py
 }
 suite_tsan() { configure tsan -DREMORA_SANITIZE=thread $no_bindings && run_ctest "$BUILD/tsan"; }
 suite_valgrind() {
@@ -74,13 +81,14 @@ suite_carriers() {
   case $? in 0) ;; 77) echo "the tests of sudo need root and were left out" ;; *) return 1 ;; esac
 }
 suite_interop() { pytest tests/interop; }
+suite_cli() { pytest tests/cli; }
 suite_docs() { BUILD=$BUILD PYTHON=$PYTHON bash examples/run_all.sh && pytest tests/docs; }
 suite_tree() { bash tests/tree.sh; }
 
-all="unit clang asan tsan valgrind python ruby lua node matrix carriers interop docs tree"
+all="unit clang asan tsan valgrind python ruby lua node matrix carriers interop cli docs tree"
 for name in ${*:-$all}; do
   case $name in
-  ruby) language=RUBY ;; lua) language=LUA ;; *) language= ;;
+  ruby) language=RUBY ;; lua) language=LUA ;; cli) language=CLI ;; *) language= ;;
   esac
   if [ -n "$language" ] && off "$language"; then
     skipped=$((skipped + 1))

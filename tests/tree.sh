@@ -42,4 +42,10 @@ if [ -e "$REMORA_BUILD/ruby/remora/capi.so" ]; then
   RUBYLIB=$(dirname "$(find "$prefix" -name remora.rb)"):$(dirname "$(dirname "$(find "$prefix" -path '*/remora/capi.so' -path '*ruby*')")") LD_LIBRARY_PATH=$lib \
     "${RUBY:-ruby}" -e 'require "remora"; p Remora.new_on("-", "Array", [1, 2]).sum' || complain "the installed Ruby package does not work"
 fi
+if [ -e "$REMORA_BUILD/bin/remora" ]; then
+  for file in man/man1/remora.1 bash-completion/completions/remora zsh/site-functions/_remora fish/vendor_completions.d/remora.fish; do
+    [ -s "$prefix/share/$file" ] || complain "share/$file is not installed"
+  done
+  env -u LD_LIBRARY_PATH "$prefix/bin/remora" call - os.getcwd || complain "the installed command does not work"
+fi
 exit $fail

@@ -113,6 +113,11 @@ function root.new(name, ...)
   return marks.ref(made)
 end
 
+-- Its code comes from the near side (nodes/lua/lib).
+function root.repl()
+  return marks.ref(load(tostring(near_source("remora.repl").source), "=remora")())
+end
+
 function root.can(name)
   local found, why = lookup(name)
   if why then err("NotFound", format("%s: %s", name, why)) end

@@ -165,7 +165,7 @@ sub on_die {
     my ($package, $file, $line, $sub) = caller $i - 1;
     defined $package or last;
     last if $sub eq 'Remora::Node::run';
-    next if $package =~ /\ARemora(?:::Node|::Proxy)?\z/ || $sub eq '(eval)';
+    next if $package =~ /\ARemora(?:::Node|::Proxy|::Repl)?\z/ || $sub eq '(eval)';
     push @frames, $file, $line, (caller $i)[3];
   }
   ($died, @trail) = ($error, @frames);

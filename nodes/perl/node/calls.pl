@@ -78,10 +78,13 @@ sub pay {  # later
   send_message(ERROR, 0, $call, describe($error || $@));
 }
 
+sub root_repl { require Remora::Repl; bless \(my $made = Remora::Repl->new), 'Remora::Reference' }  # later
+
 sub root_call {
   my ($method, $args, $item) = @_;
   return perform($method, $args, $item) if $method =~ /\A(?:run|open|stat)\z/;
   my ($name, @args) = @$args;
+  return root_repl() if $method eq 'repl';
   Remora::NotFound->throw("the root has no method $method") if $method ne 'new' && $method ne 'can';
   bad('a name that is no text') if !defined $name || ref $name;
   local $busy = 0;

@@ -250,9 +250,6 @@ tasks = {}  # (session, call) -> work of those that are under way
 class Root:
     """Object 0 of a node."""
 
-    def __getattr__(self, name):  # later
-        raise NotFound("the root has no method %r" % name)
-
     def new(*args, **kwargs):  # any name may be one of the constructor's keywords
         found = find(args[1])
         if found is None:
@@ -264,9 +261,9 @@ class Root:
         return ByReference(found) if callable(found) else None
 
     def __getattr__(self, name):  # later
-        part = {"run": "_commands", "open": "_files", "stat": "_files"}.get(name)
+        part = {"run": "_commands", "open": "_files", "stat": "_files", "repl": "_repl"}.get(name)
         if part is None:
-            raise AttributeError("the root has no method %r" % name)
+            raise NotFound("the root has no method %r" % name)
         return getattr(__import__("remora." + part, None, None, (name,)), name)
 
 

@@ -156,6 +156,9 @@ module Remora
       when "run", "open", "stat"
         Modules.serve("remora/files")
         Files.perform(node, name, args, item)
+      when "repl"
+        Modules.serve("remora/repl")
+        Lend.new(Repl.new)
       else raise NotFound, "the root has no method #{name.inspect}"
       end
     end
