@@ -9,7 +9,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 from matrix import NEARS, OTHER_LUAS, left_out  # noqa: E402
 
-FARS = ["python"]
+FARS = ["python", "ruby", "lua", "perl", "c"]
 
 
 def passes(argv, far, folder):
