@@ -100,7 +100,7 @@ class TestErrors < FarTest
 
   def test_the_table
     codes = Remora::Errors::CLASSES
-    assert_equal 14, codes.size
+    assert_equal 15, codes.size
     assert_equal [Remora::RemoteError, Remora::Timeout, Remora::NotFound], [codes[-1], codes[-4], codes[-14]]
     assert(codes.values.all? { |cls| cls < Remora::Error && cls < StandardError })
   end
