@@ -60,6 +60,8 @@
 %ignore remora_start;
 %ignore remora_await;
 %ignore remora_await_all;
+%ignore remora_log_add_sink;
+%ignore remora_logf;
 
 /* An argument `remora_error **err` is the wrapper's own; each language raises from it. */
 %typemap(in, numinputs=0) remora_error **err (remora_error *error = NULL) "$1 = &error;"

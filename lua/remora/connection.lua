@@ -142,6 +142,10 @@ local OPTIONS = {
   nice = integer,
   watchdog = milliseconds,
   onward = flag,
+  log_forward = flag,
+  log_level = text,
+  log_selections = text,
+  log_budget = integer,
 }
 
 -- Where Lua's modules for the far side are looked for: the directories of package.path.
