@@ -338,8 +338,9 @@ void conn_finish(remora_conn *c, remora_error *why) {
     return;
   }
   conn_ref_locked(c); /* what follows drops references */
-  conn_tell_end(c, why);
   c->state = CONN_CLOSED;
+  log_tell_dropped(c);
+  conn_tell_end(c, why);
   c->why = why;
   if (c->far) far_over(c);
   for (uint32_t i = 1; i < c->session.pending_room; i++) {

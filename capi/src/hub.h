@@ -206,7 +206,7 @@ struct remora_conn {
   int outputs_running;  /* OUTPUT events taken and not freed */
   bool out_pipe_grown, in_pipe_grown;
   bool logs; /* the far side was asked for its log records */
-  uint64_t number, log_records, log_dropped;
+  uint64_t number, log_records, log_dropped, log_untold, log_told_at;
 };
 
 struct remora_proxy {

@@ -95,6 +95,8 @@ remora_value *log_ask(const remora_conn *c);
 void log_receive(remora_conn *c, message *m);
 /* Under no lock: the records in it. */
 void log_received(hub *h, remora_conn *c, const message *m);
+/* Under the lock: a record about what the far side has dropped; one a second, and one at the end. */
+void log_tell_dropped(remora_conn *c);
 /* A C node: the near side's greeting may ask for records. */
 void log_far(remora_conn *c);
 /* Under the lock. */

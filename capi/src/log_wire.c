@@ -99,24 +99,34 @@ static remora_value *drop_notice(const remora_conn *c, uint64_t dropped) {
   return r;
 }
 
+void log_tell_dropped(remora_conn *c) {
+  uint64_t now = hub_now_ms();
+  if (c->log_untold == 0 || (c->state == CONN_OPEN && now - c->log_told_at < 1000)) return;
+  remora_value *notice = drop_notice(c, c->log_untold);
+  if (notice) log_deliver(c->hub, notice);
+  (void)remora_value_unref(notice);
+  c->log_untold = 0;
+  c->log_told_at = now;
+}
+
 static void deliver_from(hub *h, remora_conn *c, const remora_value *rows, uint64_t dropped) {
-  remora_value *notice = dropped ? drop_notice(c, dropped) : NULL;
   for (size_t i = 0; i < remora_length(rows); i++) {
     remora_value *record = far_record(c, remora_at(rows, i));
     hub_lock(h); /* for each of them: whoever waits for the lock does not wait for all */
-    if (record)
+    if (record) {
       c->log_records++;
-    else
-      c->log_dropped++;
-    if (record) log_deliver(h, record);
+      log_deliver(h, record);
+    } else {
+      dropped++;
+    }
     hub_unlock(h);
     (void)remora_value_unref(record);
   }
   hub_lock(h);
   c->log_dropped += dropped;
-  if (notice) log_deliver(h, notice);
+  c->log_untold += dropped;
+  log_tell_dropped(c);
   hub_unlock(h);
-  (void)remora_value_unref(notice);
 }
 
 void log_received(hub *h, remora_conn *c, const message *m) {

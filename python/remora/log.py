@@ -121,7 +121,7 @@ def to_logging(logger: Optional[str] = None, *, level: str = "trace", selections
 
 def listen() -> None:
     """A connection forwards and nobody listens: Python's logging does."""
-    if not _capi.remora_log_wants(7, "remora"):
+    if not _sinks and not _capi.remora_log_wants(7, "remora"):
         to_logging()
 
 
