@@ -101,6 +101,14 @@ logging.info('lone \\udc80 surrogate')
         assert messages[4] == "x" * 8000 and messages[5] == "lone ? surrogate"
 
 
+def test_what_is_forwarded_is_not_printed(sink, capfd):
+    records = sink()
+    with connect() as conn:
+        run(conn, "import logging\nlogging.info('one')\nlogging.getLogger('x').error('two')")
+        eventually(lambda: len(records) == 2)
+    assert capfd.readouterr().err == ""
+
+
 def test_nothing_is_asked_for_without_the_option(sink, capfd):
     records = sink()
     with remora.connect("-") as conn:

@@ -134,7 +134,13 @@ def watch_logging():  # later
     def callHandlers(self, record):
         up.logs.handle(record)
         call_handlers(self, record)
+    basic_config = logging.basicConfig
+
+    def basicConfig(**kwargs):
+        if sys._getframe(1).f_globals is not logging.__dict__:  # not for logging.info(), which would print what is handled
+            basic_config(**kwargs)
     logging.Logger.callHandlers = callHandlers
+    logging.basicConfig = basicConfig
     logging.lastResort = logging.NullHandler()  # what nobody handles here is handled over there
     least = (None, 1, 10, 15, 20, 30, 40, 50)[up.logs.level]
     if logging.root.level == logging.WARNING and least < logging.WARNING:
