@@ -79,12 +79,25 @@ static void check_format(remora_value *record, const char *format, const char *e
 static void test_formats(void **state) {
   (void)state;
   remora_value *r = example();
-  static const char *const each[][2] = {
-      {"%l", "warn"},      {"%s", "hot"},     {"%c", "logging"}, {"%p", "app.db"},       {"%m", "connect"},
-      {"%f", "/a/db.py"},  {"%i", "17"},      {"%P", "4711"},    {"%h", "web1.example"}, {"%%", "%"},
-      {"a%nb", "a\n b"},   {"%r", "local"},   {"%x", "(undefined)"},
-      {"%é!", "(undefined)!"}, {"100%", "100%"}, {"", ""},       {"plain", "plain"},     {NULL, "[warn local] hot"},
-      {"%l: %s%n", "warn: hot"}};
+  static const char *const each[][2] = {{"%l", "warn"},
+                                        {"%s", "hot"},
+                                        {"%c", "logging"},
+                                        {"%p", "app.db"},
+                                        {"%m", "connect"},
+                                        {"%f", "/a/db.py"},
+                                        {"%i", "17"},
+                                        {"%P", "4711"},
+                                        {"%h", "web1.example"},
+                                        {"%%", "%"},
+                                        {"a%nb", "a\n b"},
+                                        {"%r", "local"},
+                                        {"%x", "(undefined)"},
+                                        {"%é!", "(undefined)!"},
+                                        {"100%", "100%"},
+                                        {"", ""},
+                                        {"plain", "plain"},
+                                        {NULL, "[warn local] hot"},
+                                        {"%l: %s%n", "warn: hot"}};
   for (size_t i = 0; i < sizeof each / sizeof *each; i++) check_format(r, each[i][0], each[i][1]);
   setenv("TZ", "UTC", 1);
   tzset();
@@ -207,7 +220,11 @@ static void test_text_that_is_none(void **state) {
   uint64_t sink = remora_log_add_sink(q, 0, NULL, see, &s, NULL, NULL);
   remora_log(REMORA_LOG_INFO, "a\xff", "gr\xc3\xbcn \xff\xed\xa0\x80!", NULL, NULL, 0);
   (void)remora_serve(q, 0);
-  assert_string_equal(s.last, "gr\xc3\xbcn ?" "?" "?" "?" "!");
+  assert_string_equal(s.last, "gr\xc3\xbcn ?"
+                              "?"
+                              "?"
+                              "?"
+                              "!");
   (void)remora_log_remove_sink(sink);
   (void)remora_queue_unref(q);
 }
@@ -269,7 +286,8 @@ static void test_far_records(void **state) {
   WORKS(err);
   remora_proxy *f = remora_can_on(c, "builtins.exec", &err);
   WORKS(err);
-  remora_value *args = pack("s", "import logging\nlog = logging.getLogger('app.db')\nfor i in range(5000): log.debug('line %d', i)");
+  remora_value *args =
+      pack("s", "import logging\nlog = logging.getLogger('app.db')\nfor i in range(5000): log.debug('line %d', i)");
   remora_value *v = remora_call(f, "", args, &err);
   WORKS(err);
   (void)remora_value_unref(v);
@@ -305,10 +323,16 @@ static void test_options(void **state) {
 int main(void) {
   unsetenv("REMORA_LOG_LEVEL");
   unsetenv("REMORA_LOG_FORWARDING");
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_levels),           cmocka_unit_test(test_selections),  cmocka_unit_test(test_formats),
-      cmocka_unit_test(test_what_is_not_known), cmocka_unit_test(test_lines_and_origins), cmocka_unit_test(test_sinks),
-      cmocka_unit_test(test_a_slow_sink),      cmocka_unit_test(test_text_that_is_none), cmocka_unit_test(test_print),
-      cmocka_unit_test(test_far_records),      cmocka_unit_test(test_options)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_levels),
+                                     cmocka_unit_test(test_selections),
+                                     cmocka_unit_test(test_formats),
+                                     cmocka_unit_test(test_what_is_not_known),
+                                     cmocka_unit_test(test_lines_and_origins),
+                                     cmocka_unit_test(test_sinks),
+                                     cmocka_unit_test(test_a_slow_sink),
+                                     cmocka_unit_test(test_text_that_is_none),
+                                     cmocka_unit_test(test_print),
+                                     cmocka_unit_test(test_far_records),
+                                     cmocka_unit_test(test_options)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
