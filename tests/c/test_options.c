@@ -149,7 +149,7 @@ static void test_options(void **state) {
       {"roots", make_list, NULL},
       {"roots", make_numbers, "option roots: must be a list of directories, or a map of languages to such lists"},
       {"queue", make_null, "unknown option \"queue\"; known are node, timeout"},
-      {"colour", make_text, "max_message, limits, nice, watchdog, onward, queue (by remora_options_set_queue)"},
+      {"colour", make_text, "log_budget, queue (by remora_options_set_queue)"},
   };
   for (size_t i = 0; i < COUNT(table); i++) {
     remora_options *opts = remora_options_new();
