@@ -69,7 +69,7 @@ typedef struct hub {
   uint64_t chain_prefix, chains;
   idmap tickets; /* number -> what it is for */
   uint64_t last_ticket;
-  unsigned transfers; /* threads that copy files (transfer.c) */
+  unsigned transfers;    /* threads that copy files (transfer.c) */
   struct log_state *log; /* log.h */
   uint8_t *read_buffer;
 } hub;
