@@ -170,8 +170,7 @@ static void test_there_and_back(void **state) {
     assert_int_equal(s.st_mtim.tv_sec, 2000);
   }
   assert_int_equal(names(true), 3);
-  remora_value *options =
-      remora_pack(&err, "={s:i s:b s:b s:b}", "mode", 0600, "times", 0, "atomic", 0, "sync", 1);
+  remora_value *options = remora_pack(&err, "={s:i s:b s:b s:b}", "mode", 0600, "times", 0, "atomic", 0, "sync", 1);
   assert_int_equal(bytes_of(remora_download(c, in_folder("a"), in_folder("b"), options, &err)), 3000000);
   struct stat s;
   assert_int_equal(stat(in_folder("b"), &s), 0);
