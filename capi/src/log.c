@@ -186,14 +186,20 @@ static void sink_push(hub *h, log_sink *k, remora_value *record) {
   if (k->queue == h->inner) loop_changed(h);
 }
 
-void log_deliver(hub *h, remora_value *record) {
+static void deliver_here(hub *h, remora_value *record) {
   log_state *s = h->log;
   int level = log_record_level(record);
   const char *name = log_record_text(record, "name");
   if (s->printer && log_filter_takes(s->printer, level, name)) log_print(s, record);
   for (log_sink *k = s->sinks; k; k = k->next)
     if (log_filter_takes(k->filter, level, name)) sink_push(h, k, record);
-  if (s->forward) log_forward_record(s->forward, record);
+}
+
+void log_deliver(hub *h, remora_value *record) {
+  codec_out line = {0};
+  deliver_here(h, record);
+  if (h->log->forward && log_forward_line(h->log->forward, record, &line)) log_forward_add(h->log->forward, &line);
+  codec_out_clear(&line);
 }
 
 void log_taken(remora_event *e) {
@@ -245,12 +251,13 @@ int remora_log_wants(int level, const char *name) {
   hub *h = hub_get();
   if (!h) return 0;
   if (!name) name = "";
-  hub_lock(h);
   const log_state *s = h->log;
+  if (s->forward && log_forward_takes(s->forward, level, name)) return 1;
+  hub_lock(h);
   bool wanted = s->printer && log_filter_takes(s->printer, level, name);
   for (const log_sink *k = s->sinks; k && !wanted; k = k->next) wanted = log_filter_takes(k->filter, level, name);
   hub_unlock(h);
-  return wanted || (s->forward && log_forward_takes(s->forward, level, name));
+  return wanted;
 }
 
 void remora_log(int level, const char *name, const char *what, const char *function, const char *file, int line) {
@@ -259,15 +266,22 @@ void remora_log(int level, const char *name, const char *what, const char *funct
   if (!h || log_forward_full(h, level, name ? name : "") || !remora_log_wants(level, name)) return;
   remora_value *record = log_record_new(NULL, level, name, what ? what : "", function, file, line);
   if (!record) return;
+  codec_out row = {0};
+  struct log_forward *f = h->log->forward;
+  bool forwards = f && log_forward_line(f, record, &row);
   hub_lock(h);
-  log_deliver(h, record);
+  deliver_here(h, record);
+  if (forwards) log_forward_add(f, &row);
   hub_unlock(h);
+  codec_out_clear(&row);
   (void)remora_value_unref(record);
 }
 
 void remora_logf(int level, const char *name, const char *function, const char *file, int line, const char *format,
                  ...) {
-  if (!log_may(level) || !remora_log_wants(level, name)) return;
+  if (!log_may(level) || !hub_get() || log_forward_full(hub_current, level, name ? name : "") ||
+      !remora_log_wants(level, name))
+    return;
   va_list ap;
   va_start(ap, format);
   char *text = NULL;

@@ -72,7 +72,7 @@ int log_init(hub *h);
 /* Under the lock: what anybody wants has changed. */
 void log_settle(const log_state *s);
 void log_forked(void);
-/* Under the lock: gives the record to all sinks that want it. */
+/* Under the lock: gives the record to all that want it. */
 void log_deliver(hub *h, remora_value *record);
 /* Under the lock: an event of a sink is about to be run. */
 void log_taken(remora_event *e);
@@ -99,8 +99,10 @@ void log_received(hub *h, remora_conn *c, const message *m);
 void log_tell_dropped(remora_conn *c);
 /* A C node: the near side's greeting may ask for records. */
 void log_far(remora_conn *c);
+/* Makes the record what is sent; false: it is not wanted. Needs no lock: that is held for as short as can be, for calls want it too. */
+bool log_forward_line(const struct log_forward *f, const remora_value *record, codec_out *line);
 /* Under the lock. */
-void log_forward_record(struct log_forward *f, const remora_value *record);
+void log_forward_add(struct log_forward *f, const codec_out *line);
 int log_forward_level(const struct log_forward *f);
 bool log_forward_takes(const struct log_forward *f, int level, const char *name);
 /* Under no lock: nothing can be forwarded now, and nobody else wants it. */

@@ -266,18 +266,18 @@ static bool forward_put(struct log_forward *f, const char *text, size_t length) 
   return true;
 }
 
-void log_forward_record(struct log_forward *f, const remora_value *record) {
-  if (!log_filter_takes(f->filter, log_record_level(record), log_record_text(record, "name"))) return;
-  codec_out out = {0}, shorter = {0};
-  codec_out *fits = &out;
-  int rc = forward_encode(record, LOG_MESSAGE, &out);
-  if (rc == 0 && out.length + 2 > LOG_FRAME) { /* it is full of characters that JSON writes in six */
-    fits = &shorter;
-    rc = forward_encode(record, 500, &shorter);
-  }
-  if (rc != 0 || !forward_put(f, fits->body, fits->length)) atomic_fetch_add(&f->dropped, 1);
-  codec_out_clear(&out);
-  codec_out_clear(&shorter);
+bool log_forward_line(const struct log_forward *f, const remora_value *record, codec_out *line) {
+  if (!log_filter_takes(f->filter, log_record_level(record), log_record_text(record, "name"))) return false;
+  if (forward_encode(record, LOG_MESSAGE, line) == 0 && line->length + 2 <= LOG_FRAME) return true;
+  codec_out_clear(line);
+  *line = (codec_out){0};
+  if (forward_encode(record, 500, line) == 0) return true; /* it was full of characters that JSON writes in six */
+  line->length = LOG_FRAME;
+  return true;
+}
+
+void log_forward_add(struct log_forward *f, const codec_out *line) {
+  if (!forward_put(f, line->body, line->length)) atomic_fetch_add(&f->dropped, 1);
   if (uv_is_active((uv_handle_t *)&f->timer) || f->conn->state == CONN_CLOSED) return;
   uv_update_time(&f->conn->hub->loop);
   (void)uv_timer_start(&f->timer, forward_cb, LOG_TURN_MS, LOG_TURN_MS);
