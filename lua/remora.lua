@@ -27,6 +27,7 @@ local proxy = require "remora.proxy"
 local connection = require "remora.connection"
 local commands = require "remora.commands"
 local files = require "remora.files"
+local log = require "remora.log"
 
 local setup = {
   words = proxy.words,
@@ -89,6 +90,8 @@ local remora = {
   by_ref = marks.ref,
   kw = marks.kw,
   is_error = errors.is_error,
+
+  log = log,
 }
 
 ---Gives the far sides of all connections a module that is in no file: what `source` says, under its full name. It stands before files and an earlier

@@ -80,6 +80,8 @@
 %ignore remora_event_userdata;
 %ignore remora_event_stream;
 %ignore remora_event_data;
+%ignore remora_event_sink;
+%ignore remora_log_format;
 %ignore remora_event_enter;
 %ignore remora_event_reply;
 %ignore remora_event_fail;

@@ -254,7 +254,7 @@ static int capi_next_event(lua_State *L) {
   return 1;
 }
 
-/* event(event) -> CALL, target, method | OUTPUT, stream, data, address of the connection | READY, number | REAP */
+/* event(event) -> CALL, target, method | OUTPUT, stream, data, address of the connection | READY, number | LOG, sink | REAP */
 static int capi_event(lua_State *L) {
   remora_event *event = event_at(L);
   remora_event_kind kind = remora_event_type(event);
@@ -274,6 +274,9 @@ static int capi_event(lua_State *L) {
     return 4;
   case REMORA_EVENT_READY:
     lua_pushnumber(L, (lua_Number)(uintptr_t)remora_event_userdata(event));
+    return 2;
+  case REMORA_EVENT_LOG:
+    lua_pushinteger(L, (lua_Integer)remora_event_sink(event));
     return 2;
   case REMORA_EVENT_REAP:
     break;
@@ -612,6 +615,35 @@ static int capi_now(lua_State *L) {
   return 1;
 }
 
+/* log_sink(level, selections) -> number */
+static int capi_log_sink(lua_State *L) {
+  lua_side *side = lua_side_of(L, KEPT);
+  int level = (int)integer_at(L, 1);
+  const char *selections = luaL_checkstring(L, 2);
+  void *grown = realloc(side->sinks, (size_t)(side->nsinks + 1) * sizeof *side->sinks);
+  if (!grown) return luaL_error(L, "remora: out of memory");
+  side->sinks = grown;
+  uint64_t sink = remora_log_add_sink(side->queue, level, selections, NULL, NULL, NULL, NULL);
+  if (!sink) return luaL_error(L, "remora: no sink could be made");
+  side->sinks[side->nsinks++] = sink;
+  lua_pushinteger(L, (lua_Integer)sink);
+  return 1;
+}
+
+/* log_format(format, record) -> text */
+static int capi_log_format(lua_State *L) {
+  const char *format = luaL_checkstring(L, 1);
+  work w;
+  work_begin(&w, L, STRINGS_TEXT);
+  lua_bench *b = w.conv.bench;
+  if (lua_to_value(&w.conv, 2) != 0) return work_failed(&w);
+  remora_value *text = remora_log_format(format, b->own[b->n - 1]);
+  if (!text) return luaL_error(L, "remora: out of memory");
+  b->own[b->n++] = text;
+  if (lua_from_value(&w.conv, text) != 0) return work_failed(&w);
+  return work_end(&w, CALL_DONE, 1);
+}
+
 /* process() -> host name, process id */
 static int capi_process(lua_State *L) {
   char host[256] = "";
@@ -690,6 +722,8 @@ static const luaL_Reg functions[] = {
     {"text", capi_text},
     {"held", capi_held},
     {"printable", capi_printable},
+    {"log_sink", capi_log_sink},
+    {"log_format", capi_log_format},
     {"now", capi_now},
     {"process", capi_process},
     {"setup", capi_setup},

@@ -62,6 +62,7 @@ void lua_side_release(lua_side *side) {
   if (atomic_fetch_sub_explicit(&side->refs, 1, memory_order_acq_rel) != 1) return;
   free(side->spare);
   free(side->modes);
+  free(side->sinks);
   free(side);
 }
 
@@ -70,6 +71,7 @@ static int side_gc(lua_State *L) {
   if (!side) return 0;
   *at = NULL;
   atomic_store(&side->closed, 1);
+  for (int i = 0; i < side->nsinks; i++) (void)remora_log_remove_sink(side->sinks[i]);
   side->queue = remora_queue_unref(side->queue);
   lua_side_release(side);
   return 0;

@@ -49,6 +49,8 @@ typedef struct lua_side {
     lua_strings strings;
   } * modes; /* connections whose strings are not "auto" */
   int nmodes;
+  uint64_t *sinks; /* of log records; they end with the state */
+  int nsinks;
 } lua_side;
 
 /* Slots of the table that is upvalue 2 of all our functions. */

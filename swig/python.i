@@ -133,6 +133,10 @@ REMORA_SLEEPS(remora_shutdown)
 
 /* Which connection an output came from, as a number to look up; holding a handle would keep the connection open. */
 %inline %{
+/* A sink of the interpreter's queue, whose events are pulled. */
+static uint64_t log_sink(int level, const char *selections, remora_error **err) {
+  return remora_log_add_sink(python_queue(), level, selections, NULL, NULL, NULL, err);
+}
 static size_t conn_address(remora_conn *conn) { return (size_t)conn; }
 static size_t event_conn_address(remora_event *event) { return (size_t)remora_event_conn(event); }
 %}

@@ -69,6 +69,8 @@
 %ignore remora_reject;
 %ignore remora_event_defer;
 %ignore remora_event_reply_with;
+%ignore remora_log_add_sink;
+%ignore remora_logf;
 
 /* An argument `remora_error **err` is the wrapper's own; each language raises from it. */
 %typemap(in, numinputs=0) remora_error **err (remora_error *error = NULL) "$1 = &error;"

@@ -18,6 +18,8 @@
 
 /* Not const: the function steals it. */
 %typemap(in) remora_value * "$1 = ruby_value_new($input);"
+%typemap(in) const remora_value * "$1 = ruby_value_new($input);"
+%typemap(freearg) const remora_value * "remora_value_unref((remora_value *)$1);"
 %typemap(out) const remora_value * "$result = ruby_from_value($1);" /* borrowed; NULL is nil */
 %typemap(out) remora_value * "$result = ruby_take_value($1);"
 
@@ -76,6 +78,7 @@
 %ignore remora_event_reply;
 %ignore remora_event_run;
 %ignore remora_event_stream;
+%ignore remora_event_sink;
 %ignore remora_event_type;
 %ignore remora_event_userdata;
 %ignore remora_next_event;
@@ -104,6 +107,10 @@
 %inline %{
 /* Which connection an output came from, as a number to look up; holding a handle would keep the connection open. */
 static size_t conn_address(remora_conn *conn) { return (size_t)conn; }
+/* A sink of the interpreter's queue, whose events are pulled. */
+static uint64_t log_sink(int level, const char *selections, remora_error **err) {
+  return remora_log_add_sink(ruby_queue(), level, selections, NULL, NULL, NULL, err);
+}
 static int wait_closed(remora_conn *conn, int64_t ms) { return ruby_wait_closed(conn, ms); }
 /* Watches a future for the interpreter's queue. */
 static int then_here(remora_future *future, void (*fn)(remora_future *future, void *userdata), void *userdata, void (*destroy)(void *userdata),

@@ -119,6 +119,13 @@ static VALUE ready_body(VALUE argument) {
   return rb_funcall(ruby_held_object(remora_event_userdata((const remora_event *)argument)), id_call, 0);
 }
 
+static VALUE log_body(VALUE argument) {
+  remora_event *event = (remora_event *)argument;
+  VALUE log = rb_const_get(rb_const_get(rb_cObject, rb_intern("Remora")), rb_intern("Log"));
+  return rb_funcall(log, rb_intern("run"), 2, ULL2NUM(remora_event_sink(event)),
+                    ruby_from_value(remora_event_args(event, NULL)));
+}
+
 static VALUE report_body(VALUE exception) { return rb_funcall(ruby_package, id_report, 1, exception); }
 
 /* Something that has nobody to tell its errors to. */
@@ -155,6 +162,9 @@ void ruby_run_event(remora_event *event) {
     break;
   case REMORA_EVENT_READY:
     state = run_quietly(ready_body, event);
+    break;
+  case REMORA_EVENT_LOG:
+    state = run_quietly(log_body, event);
     break;
   case REMORA_EVENT_REAP:
     remora_queue_reap(ruby_queue());

@@ -247,6 +247,10 @@ REMORA_API REMORA_NEW remora_options *remora_options_new(void);
  *   on_prompt    object that is called with each question of ssh and sudo, a map of kind, text, conn, hop, attempt and from, and returns text, a bool or null
  *                       (docs/prompts.md), on its queue; or false: nobody is asked. Else the terminal of this process, if it has one and is in its foreground.
  *                       `timeout` does not run while a question is open, which may be for five minutes. What is returned is wiped
+ *   log_forward  bool   the far side's log records come here (false, or REMORA_LOG_FORWARDING=1); of them only
+ *   log_level    text   those of this level and above: "debug", ... (REMORA_LOG_LEVEL, or "info"),
+ *   log_selections text those of these names (REMORA_LOG_SELECTIONS, or "*"), and
+ *   log_budget   int    so many bytes a second (262144); what is more is counted and not sent
  *   queue        set with remora_options_set_queue */
 REMORA_API int remora_options_set(remora_options *opts, const char *name, remora_value *value, remora_error **err);
 /* Where output and other events of the connection go; the default is remora_default_queue(). Keeps a reference. */
@@ -272,7 +276,7 @@ REMORA_API const char *remora_conn_name(const remora_conn *conn);
 REMORA_API const remora_value *remora_conn_hello(const remora_conn *conn);
 /* *new*: a future that fails with the reason (REMORA_E_LOST) when the connection ends, or yields null when it was closed from here. */
 REMORA_API REMORA_NEW remora_future *remora_conn_on_close(remora_conn *conn, remora_error **err);
-/* Counters, a map: calls_out, calls_in, bytes_out, bytes_in, exports, imports, pending, queued (bytes); *new*. */
+/* Counters, a map: calls_out, calls_in, bytes_out, bytes_in, exports, imports, pending, queued (bytes), log_records, log_dropped; *new*. */
 REMORA_API REMORA_NEW remora_value *remora_conn_stats(remora_conn *conn);
 /* Lets the far side fetch the package that the dotted name begins with. new_on and can_on do it by themselves. */
 REMORA_API void remora_conn_serve(remora_conn *conn, const char *name);
@@ -433,7 +437,8 @@ typedef enum remora_event_kind {
   REMORA_EVENT_CALL = 1, /* somebody over there calls an object of ours */
   REMORA_EVENT_OUTPUT,   /* far code printed something */
   REMORA_EVENT_READY,    /* a future that remora_then watches is ready */
-  REMORA_EVENT_REAP      /* objects wait for remora_queue_reap */
+  REMORA_EVENT_REAP,     /* objects wait for remora_queue_reap */
+  REMORA_EVENT_LOG       /* log records for a sink */
 } remora_event_kind;
 
 /* The next event; waits for it. *new*; NULL when the time is up or a signal came. */
@@ -447,13 +452,14 @@ REMORA_API remora_event_kind remora_event_type(const remora_event *event);
 REMORA_API remora_conn *remora_event_conn(const remora_event *event);     /* *borrowed*; may be NULL */
 REMORA_API remora_object *remora_event_object(const remora_event *event); /* CALL; *borrowed* */
 REMORA_API const char *remora_event_method(const remora_event *event);    /* CALL; *borrowed* */
-/* CALL: the argument list; *borrowed*; NULL with an error when it cannot be decoded (the event is then answered). */
+/* LOG: the list of records; *borrowed*. CALL: the argument list; *borrowed*; NULL with an error when it cannot be decoded (the event is then answered). */
 REMORA_API const remora_value *remora_event_args(remora_event *event, remora_error **err);
 /* CALL: the caller wants a reference where the result is a list or map. remora_event_reply sees to it for events of the default queue. */
 REMORA_API int remora_event_by_ref(const remora_event *event);
 REMORA_API remora_future *remora_event_future(const remora_event *event); /* READY; *borrowed* */
 REMORA_API void *remora_event_userdata(const remora_event *event); /* READY: of remora_then; CALL: of the object */
 REMORA_API int remora_event_stream(const remora_event *event);     /* OUTPUT: 1 or 2 */
+REMORA_API uint64_t remora_event_sink(const remora_event *event);  /* LOG: the number of the sink; else 0 */
 REMORA_API const char *remora_event_data(const remora_event *event, size_t *length); /* OUTPUT; *borrowed* */
 /* From here to the answer, calls that this thread makes descend from the event's call. */
 REMORA_API void remora_event_enter(remora_event *event);
@@ -473,6 +479,60 @@ REMORA_API void remora_event_run(remora_event *event);
 REMORA_API void remora_event_done(remora_event *event);
 /* A CALL that was not answered is answered with an error. */
 REMORA_API remora_event *remora_event_free(remora_event *event);
+
+/* --------------------------------------------------------------------------------------------------------------- logging */
+
+/* Log records of this process, of the library itself (names that begin with "remora.") and, with the option log_forward, of far sides go to whoever wants
+ * them: sinks, and standard error when REMORA_LOG_LEVEL is set or remora_log_print was called. A record is a map: level ("info"), name (of a logger, package or
+ * part), message, time (seconds since 1970, a float), function, file, line, pid, host, exporter (the logging interface it came through), connection (the name of
+ * the one it came over; null for ours) and connection_id; hops (a list) when it came from behind that far side; dropped (a number) when it tells that records are
+ * missing. What is not known is null. docs/logging.md has the whole. */
+typedef enum remora_log_level {
+  REMORA_LOG_TRACE = 1,
+  REMORA_LOG_DEBUG,
+  REMORA_LOG_VERBOSE,
+  REMORA_LOG_INFO,
+  REMORA_LOG_WARN,
+  REMORA_LOG_ERROR,
+  REMORA_LOG_FATAL
+} remora_log_level;
+
+/* "info", or "?"; borrowed for ever. */
+REMORA_API const char *remora_log_level_name(int level);
+/* The level of that name; 0 if there is none. */
+REMORA_API int remora_log_level_of(const char *name);
+/* Whether anybody would get a record of that level and name; cheap when nobody listens at all. */
+REMORA_API int remora_log_wants(int level, const char *name);
+/* Logs. function and file may be NULL, line 0. Never blocks; costs a comparison when nobody listens. */
+REMORA_API void remora_log(int level, const char *name, const char *message, const char *function, const char *file,
+                           int line);
+/* The same by a format of printf, which is made into text only when somebody wants it: REMORA_LOG(REMORA_LOG_INFO, "app.db", "%d rows", n); */
+REMORA_API void remora_logf(int level, const char *name, const char *function, const char *file, int line,
+                            const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 6, 7)))
+#endif
+    ;
+#define REMORA_LOG(level, name, ...) remora_logf(level, name, __func__, __FILE__, __LINE__, __VA_ARGS__)
+
+/* From now on records of at least that level (0: all) whose name is selected go to fn(record, userdata), which runs on the queue (default queue if NULL) like any
+ * other event; a binding passes fn NULL and pulls REMORA_EVENT_LOG. selections: words between blanks, each a name that stands for itself and all below it
+ * ("app": app, app.db, app::db) or "*" for all; with "-" in front not these; the longest word that fits decides. NULL is "*". At most a MiB of
+ * records waits in a sink; what is more is dropped, counted, and told by a record. destroy(userdata) is called once. The sink's number; 0 with *err. */
+REMORA_API uint64_t remora_log_add_sink(remora_queue *queue, int level, const char *selections,
+                                        void (*fn)(const remora_value *record, void *userdata), void *userdata,
+                                        void (*destroy)(void *userdata), remora_error **err);
+/* What still waits for it is dropped with it; a fn that runs on another thread ends its batch. 1, or 0: there is no such sink. */
+REMORA_API int remora_log_remove_sink(uint64_t sink);
+/* How many records the sink was too slow for. */
+REMORA_API uint64_t remora_log_dropped(uint64_t sink);
+/* Prints records on standard error as remora_log_format makes them (format NULL: "[%l %r] %s"); level 0 ends it. Replaces what REMORA_LOG_LEVEL,
+ * REMORA_LOG_SELECTIONS and REMORA_LOG_FORMAT said. Nothing waits for who reads there: what does not fit is counted. 0 or -1. */
+REMORA_API int remora_log_print(int level, const char *selections, const char *format, remora_error **err);
+/* *new* text: a record by a format. %l level, %s message, %t local time, %r "local" or "remote #3 web1", %c exporter, %p name, %m function or "(none)",
+ * %f file, %i line, %h host, %P process id, %% and %n (a newline); anything else, and what is not known, is "(undefined)". Lines behind the first
+ * begin with a blank. */
+REMORA_API REMORA_NEW remora_value *remora_log_format(const char *format, const remora_value *record);
 
 /* ---------------------------------------------------------------------------------- for bindings: waiting in two steps */
 

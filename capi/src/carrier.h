@@ -15,13 +15,15 @@ struct remora_options {
   char *node;                             /* "python" */
   int64_t timeout, heartbeat, dead_after; /* ms */
   int64_t max_message;
-  int64_t onward;   /* the far side may have connections made from here: 1 */
-  int64_t nice;     /* added to the far process's: 0 */
-  int64_t watchdog; /* ms of silence after which the far process ends itself; 0: never */
+  int64_t onward;      /* the far side may have connections made from here: 1 */
+  int64_t log_forward; /* its log records are wanted: 1 */
+  int64_t log_budget;  /* bytes of them a second; 0: not set */
+  int64_t nice;        /* added to the far process's: 0 */
+  int64_t watchdog;    /* ms of silence after which the far process ends itself; 0: never */
   remora_value *interpreter, *env, *command, *hops, *ssh, *ssh_options, *sudo, *modules, *deny, *roots,
       *limits;             /* NULL: not set */
   remora_value *on_prompt; /* an object, or false: nobody is asked; NULL: the terminal */
-  char *cwd, *language;
+  char *cwd, *language, *log_level, *log_selections;
   remora_queue *queue;
   /* Made before the plan (prompt.c). Empty: what ssh and sudo have to ask ends the connection, as in batch mode. */
   bool ask_person;       /* there is somebody to ask */

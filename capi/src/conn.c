@@ -1,5 +1,6 @@
 /* conn.c: a connection from connect to the end: its descriptors, what is written and read, and who keeps it alive. */
 #include "hub.h"
+#include "log.h"
 
 #include "keeper.h"
 #include "language.h"
@@ -293,6 +294,7 @@ void conn_watch_reading(remora_conn *c) {
   c->link = &h->conns;
   if (c->next) c->next->link = &c->next;
   h->conns = c;
+  if (!c->far) c->number = ++h->log->last_conn;
   c->last_in = uv_now(&h->loop);
   (void)uv_poll_init(&h->loop, &c->read_poll, c->proc.from);
   conn_watch_handle(c, (uv_handle_t *)&c->read_poll);
@@ -331,6 +333,14 @@ void conn_shut(remora_conn *c) {
   loop_changed(c->hub);
 }
 
+static void conn_tell_end(remora_conn *c, const remora_error *why) {
+  if (c->far) return;
+  if (c->closing)
+    LOG_EVENT(c->hub, REMORA_LOG_INFO, "remora.connection", "%s: closed", c->carrier.name);
+  else
+    LOG_EVENT(c->hub, REMORA_LOG_WARN, "remora.connection", "%s", remora_error_message(why));
+}
+
 void conn_finish(remora_conn *c, remora_error *why) {
   if (c->state == CONN_CLOSED) {
     (void)remora_error_free(why);
@@ -338,6 +348,8 @@ void conn_finish(remora_conn *c, remora_error *why) {
   }
   conn_ref_locked(c); /* what follows drops references */
   c->state = CONN_CLOSED;
+  log_tell_dropped(c);
+  conn_tell_end(c, why);
   c->why = why;
   if (c->far) far_over(c);
   for (uint32_t i = 1; i < c->session.pending_room; i++) {
@@ -431,6 +443,8 @@ static int conn_hello(remora_conn *c) {
   remora_set(hello, "warden", remora_bool(!c->carrier.local_child));
   remora_set(hello, "max_message", remora_int(o->max_message));
   remora_set(hello, "codec", remora_str("json"));
+  remora_value *log = log_ask(c);
+  if (log) c->logs = remora_set(hello, "log", log) == 0;
   codec_out out = {0};
   int rc = codec_json.encode(hello, &out, NULL);
   (void)remora_value_unref(hello);
@@ -491,6 +505,7 @@ remora_future *remora_connect_start(const char *spec, const remora_options *opts
   hub_lock(h);
   conn_watch_reading(c);
   c->connecting = remora_future_ref(f);
+  LOG_EVENT(h, REMORA_LOG_DEBUG, "remora.connection", "%s: connecting by %s", c->carrier.name, c->carrier.argv[0]);
   (void)liveness_start(c);
   prompt_watch(c);
   conn_flush(c);
@@ -575,9 +590,10 @@ remora_value *remora_conn_stats(remora_conn *c) {
   const struct {
     const char *name;
     uint64_t value;
-  } rows[] = {{"calls_out", s->calls_out}, {"calls_in", s->calls_in},    {"bytes_in", s->bytes_in},
-              {"bytes_out", s->bytes_out}, {"exports", s->nexports},     {"imports", s->imports.used},
-              {"pending", s->npending},    {"queued", session_queued(s)}};
+  } rows[] = {{"calls_out", s->calls_out},    {"calls_in", s->calls_in},     {"bytes_in", s->bytes_in},
+              {"bytes_out", s->bytes_out},    {"exports", s->nexports},      {"imports", s->imports.used},
+              {"pending", s->npending},       {"queued", session_queued(s)}, {"log_records", c->log_records},
+              {"log_dropped", c->log_dropped}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     (void)remora_set(m, rows[i].name, remora_int((int64_t)rows[i].value));
   hub_unlock(c->hub);

@@ -2,6 +2,7 @@
  * differs stands here: a root of its own, user code's output, signs of life, and an end that ends the process. */
 #include "hub.h"
 
+#include "log.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -209,6 +210,7 @@ remora_conn *far_adopt(int from, int to, const int output[2], remora_value *hell
     (void)uv_poll_init(&h->loop, &c->far->polls[i], output[i]);
     conn_watch_handle(c, (uv_handle_t *)&c->far->polls[i]);
   }
+  log_far(c);
   (void)uv_timer_init(&h->loop, &c->far->beat);
   conn_watch_handle(c, (uv_handle_t *)&c->far->beat);
   uint64_t every = heartbeat > 1 ? (uint64_t)heartbeat / 2 : 1;

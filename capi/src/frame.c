@@ -44,6 +44,7 @@ static const struct {
     [FRAME_OUTPUT] = {0, AUX, FRAME_SMALL},
     [FRAME_CHUNK_OF] = {0, CALL_ID | AUX, FRAME_CHUNK},
     [FRAME_BYE] = {0, 0, FRAME_SMALL},
+    [FRAME_LOG] = {0, OBJECT, FRAME_SMALL},
 };
 
 const char *frame_check(const frame *f, uint32_t max_message) {
@@ -67,6 +68,6 @@ const char *frame_check(const frame *f, uint32_t max_message) {
 
 const char *frame_kind_name(uint8_t kind) {
   static const char *const names[FRAME_KINDS] = {"?",    "HELLO",  "CALL", "REPLY",  "ERROR", "CANCEL", "RELEASE",
-                                                 "BEAT", "CREDIT", "TYPE", "OUTPUT", "CHUNK", "BYE"};
+                                                 "BEAT", "CREDIT", "TYPE", "OUTPUT", "CHUNK", "BYE",    "LOG"};
   return kind < FRAME_KINDS ? names[kind] : "?";
 }

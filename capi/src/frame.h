@@ -30,6 +30,7 @@ enum frame_kind {
   FRAME_OUTPUT,
   FRAME_CHUNK_OF,
   FRAME_BYE,
+  FRAME_LOG,
   FRAME_KINDS
 };
 

@@ -2,6 +2,7 @@
 #include "hub.h"
 
 #include "keeper.h"
+#include "log.h"
 #include "prompt.h"
 #include "trace.h"
 
@@ -26,6 +27,7 @@ static void hub_forked(void) {
   hub_making = fresh;
   modules_forked();
   keeper_forked();
+  log_forked();
   hub_current = NULL;
   if (!h) return;
   for (remora_conn *c = h->conns; c; c = c->next) {
@@ -58,7 +60,7 @@ static hub *hub_new(void) {
   if (!h->read_buffer || loop_init(h) != 0) return free(h->read_buffer), free(h), NULL;
   h->default_queue = queue_new(h);
   h->inner = queue_new(h);
-  if (!h->default_queue || !h->inner || loop_start(h) != 0)
+  if (!h->default_queue || !h->inner || log_init(h) != 0 || loop_start(h) != 0)
     return NULL; /* without descriptors or threads nothing goes; the rest stays */
   return h;
 }

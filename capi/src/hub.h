@@ -54,6 +54,7 @@ typedef struct hub {
   uv_poll_t kick;
   bool background_started, background_deep, stopping;
   uint64_t background_until; /* ms of the loop: the background thread sleeps on the loop until then; 0: it does not */
+  remora_event *later, **later_last; /* for the background thread alone, whoever drives */
   bool is_node; /* this process is the C node: signals are its user code's business and end no wait (far.c) */
   pthread_t background;
   pthread_cond_t background_wake;
@@ -69,8 +70,9 @@ typedef struct hub {
   uint64_t chain_prefix, chains;
   idmap tickets; /* number -> what it is for */
   uint64_t last_ticket;
-  unsigned transfers; /* threads that copy files (transfer.c) */
-  uint64_t questions; /* how many ssh, sudo and far sides have asked (prompt.c) */
+  unsigned transfers;    /* threads that copy files (transfer.c) */
+  uint64_t questions;    /* how many ssh, sudo and far sides have asked (prompt.c) */
+  struct log_state *log; /* log.h */
   uint8_t *read_buffer;
 } hub;
 
@@ -114,12 +116,14 @@ struct remora_event {
   remora_queue *queue;
   remora_conn *conn;     /* holds a reference */
   remora_object *object; /* CALL: holds a reference; NULL: the root */
-  message *message;      /* CALL, OUTPUT */
+  message *message;      /* CALL, OUTPUT, LOG */
   remora_value *args;
   remora_future *future; /* READY: holds a reference */
   void (*fn)(remora_future *, void *);
   void *userdata;
   void (*destroy)(void *);
+  struct log_sink *sink; /* LOG: holds a reference; NULL: a frame that is to be read (loop_later) */
+  size_t cost;           /* LOG: what it counts in its sink */
   bool started, answered, entered, cancelled;
   uint64_t due;          /* CALL: ms of uv_hrtime; 0: no limit */
   uint64_t outer_chain;  /* what remora_event_enter replaced */
@@ -155,6 +159,8 @@ extern _Thread_local const sigset_t *loop_host_mask;
 void loop_due(hub *h);
 /* Under the lock: watchers or timers changed; whoever sleeps on the loop has to look. */
 void loop_changed(hub *h);
+/* Under the lock: the background thread has a look at this LOG event soon, and no other. */
+void loop_later(hub *h, remora_event *e);
 /* Under the lock: nobody may read until the lease is over: the caller is about to wait. */
 void loop_claim(hub *h);
 /* Under the lock. */
@@ -209,6 +215,8 @@ struct remora_conn {
   bool program_sent;     /* the C node's */
   int outputs_running;   /* OUTPUT events taken and not freed */
   bool out_pipe_grown, in_pipe_grown;
+  bool logs; /* the far side was asked for its log records */
+  uint64_t number, log_records, log_dropped, log_untold, log_told_at;
 };
 
 struct remora_proxy {

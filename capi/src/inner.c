@@ -1,5 +1,6 @@
 /* inner.c: what the hub answers itself, on the thread that drives and outside the lock: calls of the root, calls of bridges. */
 #include "hub.h"
+#include "log.h"
 #include "prompt.h"
 
 #include <stdlib.h>
@@ -98,6 +99,11 @@ bool inner_cancel(const remora_conn *c, uint32_t call) {
   return false;
 }
 
+static const char *log_word_at(const remora_value *args, size_t i) {
+  const char *text = remora_as_text(remora_at(args, i), NULL);
+  return text ? text : "?";
+}
+
 static void inner_root(remora_event *e) {
   remora_error *err = NULL;
   const remora_value *args = remora_event_args(e, NULL);
@@ -107,6 +113,11 @@ static void inner_root(remora_event *e) {
     return;
   }
   remora_value *v = modules_answer(e->conn->modules, e->method, args, &err);
+  if (!err && strcmp(e->method, "module") == 0) {
+    const char *kind = remora_as_text(remora_get(v, "kind"), NULL);
+    remora_logf(REMORA_LOG_DEBUG, "remora.modules", __func__, NULL, 0, "%s: %s module %s: %s", e->conn->carrier.name,
+                log_word_at(args, 0), log_word_at(args, 1), kind ? kind : "there is none");
+  }
   if (err)
     remora_event_fail(e, err);
   else

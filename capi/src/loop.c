@@ -3,6 +3,7 @@
  * The driver sleeps in ppoll on the loop's descriptor, outside the lock, and turns the loop under it. A waiter that is not the driver sleeps on
  * a descriptor of its own thread. After a wait the loop stays unowned for a lease: a program that calls in a row never meets another thread. */
 #include "hub.h"
+#include "log.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -142,11 +143,32 @@ static void inner_turn(hub *h) {
   hub_lock(h);
 }
 
+void loop_later(hub *h, remora_event *e) {
+  e->next = NULL;
+  *h->later_last = e;
+  h->later_last = &e->next;
+  if (h->background_deep) (void)pthread_cond_signal(&h->background_wake);
+}
+
+/* What no wait may be held up by. */
+static void later_turn(hub *h) {
+  for (remora_event *e; (e = h->later) != NULL;) {
+    h->later = e->next;
+    if (!h->later) h->later_last = &h->later;
+    hub_unlock(h);
+    log_received(h, e->conn, e->message);
+    (void)remora_event_free(e);
+    hub_lock(h);
+  }
+}
+
 static void *background_main(void *arg) {
   hub *h = arg;
   hub_lock(h);
   uint64_t waits = h->waits - 1;
   while (!h->stopping) {
+    later_turn(h);
+    if (h->stopping) break;
     uint64_t now = uv_hrtime();
     if (h->driver == DRIVER_THREAD && waits == h->waits) {
       h->background_deep = true; /* one wait that lasts: its end will tell */
@@ -173,6 +195,7 @@ static void *background_main(void *arg) {
     }
   }
   if (h->driver == DRIVER_BACKGROUND) h->driver = DRIVER_NONE;
+  later_turn(h);
   hub_unlock(h);
   return NULL;
 }
@@ -184,6 +207,7 @@ static void kick_cb(uv_poll_t *poll, int status, int events) {
 }
 
 int loop_init(hub *h) {
+  h->later_last = &h->later;
   if (uv_loop_init(&h->loop) != 0) return -1;
   h->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (h->kick_fd < 0) return -1;

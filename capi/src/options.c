@@ -73,6 +73,10 @@ static const option option_table[] = {
     {"watchdog", OPTION_NUMBER, OPTION_AT(watchdog), 0, OPTION_MS_MOST},
     {"onward", OPTION_FLAG, OPTION_AT(onward), 0, 0},
     {"on_prompt", OPTION_CALLBACK, OPTION_AT(on_prompt), 0, 0},
+    {"log_forward", OPTION_FLAG, OPTION_AT(log_forward), 0, 0},
+    {"log_level", OPTION_TEXT, OPTION_AT(log_level), 0, 0},
+    {"log_selections", OPTION_TEXT, OPTION_AT(log_selections), 0, 0},
+    {"log_budget", OPTION_NUMBER, OPTION_AT(log_budget), 1, INT64_C(1) << 30},
 };
 #define OPTION_COUNT (sizeof option_table / sizeof *option_table)
 
@@ -171,6 +175,8 @@ remora_options *remora_options_new(void) {
   opts->heartbeat = 5000;
   opts->dead_after = 30000;
   opts->max_message = INT64_C(256) << 20;
+  const char *forwards = getenv("REMORA_LOG_FORWARDING");
+  opts->log_forward = forwards && *forwards && strcmp(forwards, "0") != 0;
   opts->node = strdup("python");
   return opts->node ? opts : remora_options_free(opts);
 }
@@ -284,6 +290,10 @@ int options_check(const remora_options *opts, remora_error **err) {
   if (opts && opts->heartbeat > opts->dead_after)
     return error_set(err, REMORA_E_INVALID, "option dead_after (%" PRId64 ") is less than heartbeat (%" PRId64 ")",
                      opts->dead_after, opts->heartbeat);
+  if (opts && opts->log_level && !remora_log_level_of(opts->log_level))
+    return error_set(err, REMORA_E_INVALID,
+                     "option log_level: \"%s\" is none of trace, debug, verbose, info, warn, error, fatal",
+                     opts->log_level);
   return 0;
 }
 

@@ -1,5 +1,6 @@
 /* queue.c: queues and events: what waits for user code, and who may run it. */
 #include "hub.h"
+#include "log.h"
 #include "prompt.h"
 
 #include <errno.h>
@@ -180,6 +181,7 @@ void queue_started(remora_event *e) {
     e->conn->outputs_running++;
     queue_outputs_here++;
   }
+  if (e->sink) log_taken(e);
   if (e->kind == REMORA_EVENT_OUTPUT || (e->kind == REMORA_EVENT_CALL && e->message->head.object))
     call_credit_back(e->conn, FRAME_HEADER + e->message->head.size);
 }
@@ -363,6 +365,9 @@ void remora_event_run(remora_event *e) {
   case REMORA_EVENT_OUTPUT:
     if (e->queue->hub->is_node) event_print(e);
     return;
+  case REMORA_EVENT_LOG:
+    log_run(e);
+    return;
   case REMORA_EVENT_CALL:
     break;
   }
@@ -406,6 +411,7 @@ remora_event *remora_event_free(remora_event *e) {
   if (e->kind == REMORA_EVENT_CALL && !e->answered && e->conn->hub == h)
     remora_event_fail(e, remora_error_new(REMORA_E_CANCELLED, "the call was dropped without an answer"));
   if (e->kind == REMORA_EVENT_READY && e->destroy) e->destroy(e->userdata);
+  if (e->sink && h) log_sink_unref(h, e->sink);
   (void)remora_value_unref(e->args);
   (void)remora_future_unref(e->future);
   (void)remora_object_unref(e->object);

@@ -1,5 +1,6 @@
 /* receive.c: what each kind of message means to a connection. Runs under the lock, inside the loop; user code is only queued. */
 #include "hub.h"
+#include "log.h"
 #include "prompt.h"
 
 #include <stdlib.h>
@@ -29,6 +30,9 @@ static void receive_hello(remora_conn *c, message *m) {
   if (credit > 0) c->session.credit = (uint64_t)credit;
   c->state = CONN_OPEN;
   prompt_closed(c);
+  LOG_EVENT(c->hub, REMORA_LOG_INFO, "remora.connection", "%s: connected: %s, pid %lld on %s", c->carrier.name,
+            log_record_text(hello, "language"), (long long)remora_as_int(remora_get(hello, "pid")),
+            log_record_text(hello, "host"));
   liveness_greeted(c);
   remora_future *f = c->connecting;
   c->connecting = NULL;
@@ -189,6 +193,9 @@ void conn_receive(remora_conn *c, message *m) {
   case FRAME_CANCEL:
     receive_cancel(c, m);
     break;
+  case FRAME_LOG:
+    log_receive(c, m);
+    return;
   case FRAME_CREDIT:
     if (m->head.object > c->session.outstanding)
       c->session.fault = "more credit than was used";

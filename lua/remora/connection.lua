@@ -143,6 +143,10 @@ local OPTIONS = {
   watchdog = milliseconds,
   onward = flag,
   on_prompt = function(value) return value end, -- checked in C
+  log_forward = flag,
+  log_level = text,
+  log_selections = text,
+  log_budget = integer,
 }
 
 -- Where Lua's modules for the far side are looked for: the directories of package.path.

@@ -5,7 +5,7 @@ local errors = require "remora.errors"
 local READY, EVENT, TIMED_OUT = capi.REMORA_WAIT_READY, capi.REMORA_WAIT_EVENT, capi.REMORA_WAIT_TIMEOUT
 local AGAIN = capi.REMORA_WAIT_AGAIN
 local CALL, OUTPUT = capi.REMORA_EVENT_CALL, capi.REMORA_EVENT_OUTPUT
-local WATCHED, REAP = capi.REMORA_EVENT_READY, capi.REMORA_EVENT_REAP
+local WATCHED, REAP, LOG = capi.REMORA_EVENT_READY, capi.REMORA_EVENT_REAP, capi.REMORA_EVENT_LOG
 local MAIN = "main"
 local now, spin, take = capi.now, capi.spin, capi.take
 
@@ -202,6 +202,7 @@ end
 
 local outputs = {} -- address of a connection -> function
 local watchers, last_watcher = {}, 0
+local log -- what takes log records, set by log.lua
 
 local function report(where, e)
   io.stderr:write("remora: error in ", where, ": ", tostring(e), "\n")
@@ -236,6 +237,13 @@ local function run_call(event, target, method, status, ...)
   answer(event, ok, value, traceback)
 end
 
+local function run_log(number, _, ...)
+  for i = 1, select("#", ...) do
+    local ok, e = protect(log, number, (select(i, ...)))
+    if not ok then report("a sink of log records", e) end
+  end
+end
+
 local function run(event)
   local kind, a, b, c = capi.event(event)
   if kind == CALL then
@@ -253,6 +261,8 @@ local function run(event)
       file:write(b)
       file:flush()
     end
+  elseif kind == LOG then
+    run_log(a, capi.event_args(event))
   elseif kind == WATCHED then
     local fn = watchers[a]
     if fn then
@@ -269,6 +279,9 @@ end
 ---fn(stream, data) gets the output of the connection at that address.
 function wait.set_output(address, fn) outputs[address] = fn end
 function wait.output_of(address) return outputs[address] end
+
+---fn(sink, record) takes log records.
+function wait.set_log(fn) log = fn end
 
 ---fn() runs in a wait or in serve once the future of C is ready.
 function wait.watch(future, fn)

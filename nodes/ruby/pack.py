@@ -6,7 +6,7 @@ import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = "base", "values", "future", "calls", "session", "main", "output", "forks", "modules"  # in this order
-LATER = "errors", "walk", "proxies", "warden"  # compiled when first used
+LATER = "errors", "walk", "proxies", "warden", "log"  # compiled when first used
 # Reads exactly as many bytes as the program has (sysread fills no buffer of $stdin's) and runs them.
 STUB = ('b="".b;b<<$stdin.sysread(%d-b.bytesize)while b.bytesize<%d;require"zlib";'
         'eval Zlib.inflate(b).force_encoding("UTF-8"),TOPLEVEL_BINDING,"<remora>"')

@@ -22,7 +22,7 @@ if _capi.remora_abi() != _capi.REMORA_ABI:
         f"but libremora {_capi.remora_version()} has version {_capi.remora_abi()}"
     )
 
-from . import _bigint, _dispatch, _exports, _proxy
+from . import _bigint, _dispatch, _exports, _proxy, log
 from ._call import by_ref, can_on, copy, getattr, new_on, options, setattr, start
 from ._commands import CommandFailed, CommandResult, run
 from ._connection import Connection, connect, connect_async
@@ -97,6 +97,7 @@ __all__ = [
     "add_module",
     "ticket",
     "redeem",
+    "log",
     "Error",
     "RemoteError",
     "ConnectError",

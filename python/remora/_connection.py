@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, Generator, List, Mapping, Optional, Sequence, Union
 
-from . import _dispatch, _exports
+from . import _dispatch, _exports, log
 from . import remora_capi as _capi
 from ._errors import InvalidArgument
 from ._future import Future
@@ -54,7 +54,7 @@ class Connection:
 
     @property
     def stats(self) -> Dict[str, int]:
-        """Counters: calls_out, calls_in, bytes_out, bytes_in, exports, imports, pending, queued (bytes)."""
+        """Counters: calls_out, calls_in, bytes_out, bytes_in, exports, imports, pending, queued (bytes), log_records, log_dropped."""
         return _capi.remora_conn_stats(self._handle)
 
     @property
@@ -193,6 +193,10 @@ def _begin(
     watchdog: float = 0.0,
     onward: bool = False,
     on_prompt: Union[None, bool, Callable[[Dict[str, Any]], Any]] = None,
+    log_forward: Optional[bool] = None,
+    log_level: Optional[str] = None,
+    log_selections: Optional[str] = None,
+    log_budget: Optional[int] = None,
     on_output: Optional[Callable[[str, bytes], Any]] = None,
 ) -> Any:
     """(future of the connection, on_output)"""
@@ -217,6 +221,10 @@ def _begin(
         "watchdog": _ms(watchdog) or None,
         "onward": bool(onward),
         "on_prompt": on_prompt,
+        "log_forward": None if log_forward is None else bool(log_forward),
+        "log_level": log_level,
+        "log_selections": log_selections,
+        "log_budget": log_budget,
         "roots": _roots(node, roots),
         "language": _LANGUAGE,
     }
@@ -228,6 +236,8 @@ def _begin(
         if value is not None:
             _capi.remora_options_set(handle, name, value)
     _capi.remora_options_set_queue(handle, _capi.queue())
+    if log_forward or (log_forward is None and os.environ.get("REMORA_LOG_FORWARDING", "0") not in ("", "0")):
+        log.listen()
     _dispatch.start()
     return _capi.remora_connect_start(where, handle), on_output
 
@@ -271,6 +281,8 @@ def connect(spec: Optional[Spec] = "-", **options: Any) -> Connection:
     watchdog     seconds; the far process ends itself when it has heard nothing from here for so long (0: never)
     onward       whether the far side may have connections made from here, behind the hops of its own (False)
     on_prompt    fn(question): answers what ssh and sudo ask (docs/python.md); False: nobody does; without it the user's terminal, if there is one
+    log_forward  whether the far side's log records come here (REMORA_LOG_FORWARDING=1), into Python's logging unless remora.log.add_sink says
+                 otherwise; log_level, log_selections: which (REMORA_LOG_LEVEL or "info", "*"); log_budget: bytes a second (262144)
     on_output    fn(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes, on the dispatcher thread or one that waits
                  for a call; without it that goes to sys.stdout and sys.stderr
 

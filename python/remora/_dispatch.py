@@ -84,10 +84,11 @@ def _forked() -> None:
     global _lock, _thread, _stopping
     _lock, _thread, _stopping = threading.Lock(), None, False
     _capi.forked()
-    from . import _asyncio, _exports
+    from . import _asyncio, _exports, log
 
     _asyncio.forked()
     _exports.forked()
+    log.forked()
 
 
 atexit.register(_at_exit)

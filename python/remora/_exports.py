@@ -9,7 +9,7 @@ import time
 import types
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from . import _dispatch
+from . import _dispatch, log
 from . import remora_capi as _capi
 from ._errors import Denied, Error, NotFound, RemoteError, details_of, _full_name
 from ._future import Future
@@ -316,6 +316,8 @@ def run_event(event: Any) -> None:
             _run_output(event)
         elif kind == _capi.REMORA_EVENT_READY:
             _dispatch.call_quietly(_capi.remora_event_userdata(event))
+        elif kind == _capi.REMORA_EVENT_LOG:
+            log._run(_capi.remora_event_sink(event), _capi.remora_event_args(event)[0])
         elif kind == _capi.REMORA_EVENT_REAP:
             _capi.remora_queue_reap(_capi.queue())
     finally:

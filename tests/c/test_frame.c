@@ -28,7 +28,7 @@ static void test_kinds(void **state) {
   (void)state;
   for (unsigned kind = 0; kind < 256; kind++) {
     frame f = right((uint8_t)kind);
-    bool known = kind >= FRAME_HELLO && kind <= FRAME_BYE;
+    bool known = kind >= FRAME_HELLO && kind <= FRAME_LOG;
     assert_int_equal(frame_check(&f, MOST) == NULL, known);
     assert_int_equal(strcmp(frame_kind_name((uint8_t)kind), "?") != 0, known);
   }
@@ -42,6 +42,7 @@ static const struct {
     {FRAME_HELLO, "", ""},   {FRAME_CALL, "ptckor", "miaox"}, {FRAME_REPLY, "ptc", "i"},  {FRAME_ERROR, "ptc", "i"},
     {FRAME_CANCEL, "", "i"}, {FRAME_RELEASE, "", ""},         {FRAME_BEAT, "", ""},       {FRAME_CREDIT, "", "o"},
     {FRAME_TYPE, "", "o"},   {FRAME_OUTPUT, "", "a"},         {FRAME_CHUNK_OF, "", "ia"}, {FRAME_BYE, "", ""},
+    {FRAME_LOG, "", "o"},
 };
 
 static void test_flags(void **state) {

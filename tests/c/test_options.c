@@ -153,8 +153,7 @@ static void test_options(void **state) {
       {"on_prompt", make_false, NULL},
       {"on_prompt", make_true, "option on_prompt: must be a function of this side, or false"},
       {"on_prompt", make_text, "option on_prompt: must be a function of this side, or false"},
-      {"colour", make_text,
-       "max_message, limits, nice, watchdog, onward, on_prompt, queue (by remora_options_set_queue)"},
+      {"colour", make_text, "log_budget, queue (by remora_options_set_queue)"},
   };
   for (size_t i = 0; i < COUNT(table); i++) {
     remora_options *opts = remora_options_new();

@@ -14,7 +14,7 @@ NODES = os.path.join(HERE, "..", "..", "nodes")
 sys.path.insert(0, NODES)
 import embed  # noqa: E402
 
-HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE = range(1, 13)
+HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE, LOG = range(1, 14)
 PLAIN, TABLES, CHUNKED, KW, ONEWAY, BYREF = 1, 2, 4, 8, 16, 32
 HEAD = struct.Struct("<IBBHIIQQ")
 MAGIC = b"\0REMORA\n"
@@ -78,6 +78,7 @@ class Near:
         self.lent, self.ids, self.types = {}, itertools.count(1), {}
         self.imports, self.far_types = {}, {}
         self.replies, self.output = {}, {1: b"", 2: b""}
+        self.logs, self.logs_dropped = [], 0  # rows of section 11
         self.frames = []  # (kind, call) in order of arrival, without replies' contents
         self.calls, self.chains = itertools.count(1), itertools.count(1 << 40)
         self.chain = None
@@ -103,6 +104,7 @@ class Near:
             told = dict({"protocol": 1, "version": "0", "credit": 1 << 20, "language": "python 3", "heartbeat": 5000,
                          "dead_after": 30000, "name": "test", "warden": False, "max_message": 256 << 20, "codec": "json"},
                         **hello)
+            self.told = told
             self.write(self.boot + frame(HELLO, json.dumps(told).encode()))
             self.until(lambda: self.hello)
 
@@ -205,6 +207,10 @@ class Near:
             self.serve(payload, flags, mlen, call, object, chain)
         elif kind == BYE:
             self.bye = payload.decode()
+        elif kind == LOG:
+            assert "log" in self.told and len(payload) <= 65536 and (payload or object)
+            self.logs += json.loads(payload.decode()) if payload else []
+            self.logs_dropped += object
         else:
             assert kind in (BEAT, CANCEL), kind
 

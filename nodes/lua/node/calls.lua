@@ -13,6 +13,7 @@ local queue, first, last = {}, 1, 0 -- calls that wait; false where one was take
 local greeted, hello, told = false, nil, nil -- main.lua; what HELLO said
 local step, enqueue -- frames.lua
 local push_output -- output.lua
+local last_words -- of lib/remora/log.lua: what goes behind everything else
 
 function send_frame(text)
   out[#out + 1] = text
@@ -21,6 +22,10 @@ end
 
 local function flush()
   if #dropped > 0 then send_frame(releases()) end
+  if last_words then
+    local records = last_words()
+    if records then send_frame(records) end
+  end
   if out_size == 0 then return end
   local text = out[2] and concat(out) or out[1]
   out, out_size = {}, 0

@@ -36,6 +36,17 @@ searchers[#searchers + 1] = function(name)
   return "\n\tno module '" .. name .. "' on the near side" .. nowhere(name)
 end
 
+-- Before any file of that name: a Lua that has the near side's package installed is no near side here.
+package.preload["remora.log"] = function()
+  local found = near_source("remora.log") or error("the near side has no remora.log", 0)
+  return load(tostring(found.source), "@remora.log")({told = told, clock = clock, time = os.time, frame = frame, is_text = is_text,
+    flush = function()
+      push_output()
+      flush()
+    end,
+    on_write = function(take) last_words = take end})
+end
+
 -- Loads a module; false and why if there is none of that name.
 local function loaded(name)
   local ok, result = pcall(require, name)

@@ -90,6 +90,7 @@ our $fresh = (($$ * 2654435761 + int(Time::HiRes::time() * 1e6)) & 0xFFFFF) << 3
 our $next_call = 0;
 our (@printed, $noted);       # [1 or 2, bytes]; a signal came while we were busy
 our ($ending, $watching) = (0, 0);  # SIGIO tells of the wire
+our $send_logs;               # of lib/Remora/Log.pm, once that is there
 our $signals = 0;             # how many handlers have run: did one of ours cut a sleep short?
 our $misses = 4;              # spins in a row that found nothing
 our %fast;                    # "object method" that have been fast

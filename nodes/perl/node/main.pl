@@ -90,6 +90,7 @@ sub attend {
     $noted = 1;
   }
   do { flush() } while $noted;
+  $send_logs->() if $send_logs && $out eq '';
   beat();
   watch_near() if $watchdog;
 }
@@ -218,8 +219,10 @@ sub receive {
     }
   }
   if ($found <= 0) {
+    my $later = $send_logs && $send_logs->();
     my $then = clock();
     my $left = beat_in();
+    $left = 0.1 if $later && (!defined $left || $left > 0.1);
     $left = $end - $then if defined $end && (!defined $left || $end - $then < $left);
     $left = $watchdog / 4 if $watchdog && (!defined $left || $left > $watchdog / 4);
     $left = 0 if defined $left && $left < 0;
@@ -424,7 +427,7 @@ sub begin {
     Time::HiRes::setitimer(2, $tick, $tick);  # ITIMER_PROF
   }
   watch_always() if $watchdog;
-  unshift @INC, sub { $_[1] =~ m{\ARemora(?:/Files)?\.pm\z} ? &serve_module : () };
+  unshift @INC, sub { $_[1] =~ m{\ARemora(?:/Files|/Log)?\.pm\z} ? &serve_module : () };
   push @INC, \&serve_module;
 }
 

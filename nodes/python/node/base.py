@@ -27,7 +27,7 @@ try:
 except ImportError:  # another implementation than CPython
     encode_basestring = None
 
-HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE = range(1, 13)
+HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE, LOG = range(1, 14)
 PLAIN, TABLES, CHUNKED, KW, ONEWAY, BYREF = 1, 2, 4, 8, 16, 32
 MAGIC = b"\0REMORA\n"
 VERSION = "0.1.0"

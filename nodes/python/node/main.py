@@ -29,6 +29,7 @@ class Node(Session):
         self.guardian = None
         self.turn = None  # sleeps, and runs coroutines meanwhile (lib/remora/_later.py)
         self.later = set()  # their tasks
+        self.logs = None
 
     def hello(self, told):
         if told.get("protocol") != 1:
@@ -109,6 +110,8 @@ class Node(Session):
             setattr(sys, name, stream)
             setattr(sys, "__%s__" % name, stream)
         _signal_quietly()
+        if self.told.get("log"):
+            begin_logs(self.told["log"])
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.forked)
         self.second = _thread.start_new_thread(self.understudy, NONE)
@@ -372,7 +375,7 @@ class Node(Session):
         try:
             while True:
                 calm = calm + 1 if self.resting else 0
-                todo = self.printed or [s for s in sessions if s.dropped]
+                todo = self.printed or [s for s in sessions if s.dropped] or self.logs and (self.logs.rows or self.logs.dropped)
                 if calm > 10 and not todo:
                     self.parked = True
                     if self.resting:
@@ -387,6 +390,8 @@ class Node(Session):
                 elif todo:
                     for session in sessions:
                         session.flush()
+                    if self.logs:
+                        send_logs()
                 seen = now
         except BaseException as error:
             fatal(error)
@@ -400,7 +405,11 @@ class Node(Session):
                 while not self.back:
                     self.flush()
                     start = clock()
-                    ready = poll(max(1, int((min(self.next_beat(start), start + 60) - start) * 1000)))
+                    rest = 60
+                    if self.logs:
+                        send_logs()
+                        rest = 0.1
+                    ready = poll(max(1, int((min(self.next_beat(start), start + rest) - start) * 1000)))
                     self.handle(ready)
                     while True:
                         item = self.parse()

@@ -11,6 +11,8 @@ class Finder:
         self.own = own
 
     def find_spec(self, name, path=None, target=None):  # later
+        if name == "logging" and self.own and up.logs:
+            return find_logging(name)
         if (name == "remora" or name[:7] == "remora.") != self.own:
             return None
         parent = name.rpartition(".")[0]

@@ -13,7 +13,7 @@ require "json"
 
 module Remora
   VERSION = "0.1.0"
-  HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE = *1..12
+  HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE, LOG = *1..13
   PLAIN, TABLES, CHUNKED, KW, ONEWAY, BYREF = 1, 2, 4, 8, 16, 32
   MAGIC = "\0REMORA\n".b
   GRANT = 16 << 20  # bytes of calls that we let the other side have outstanding
@@ -103,4 +103,10 @@ module Remora
   autoload :Starter, "remora/proxies"
   autoload :Optioned, "remora/proxies"
   autoload :Warden, "remora/warden"
+  autoload :Log, "remora/log"
+
+  # A Logger whose records go to the near side, if that wants them.
+  def self.logger(name = "ruby")
+    Log.logger(name)
+  end
 end

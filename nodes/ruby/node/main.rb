@@ -70,6 +70,7 @@ module Remora
       # Ruby would raise these as exceptions in the call that runs, which would be its answer.
       %w[TERM HUP ALRM USR1 USR2].each { |name| trap(name, "SYSTEM_DEFAULT") }
       at_exit { leave }
+      @logs = Log::Buffer.new(self, @told["log"]) if @told["log"]
       watch_forks
       @second = Thread.new { understudy }
       @second.report_on_exception = false
@@ -461,6 +462,29 @@ module Remora
       nil
     end
 
+    def nudge_if_parked
+      nudge if @parked
+    end
+
+    # By the understudy: everything else goes first, and nobody waits for the near side to read these.
+    def send_logs
+      return unless @unsent_logs || @logs.any?
+      @write_lock.synchronize do
+        return if @ending || !@out.empty? || !@printed.empty?
+        @unsent_logs = @logs.frames if @unsent_logs.nil? || @unsent_logs.empty?
+        return if @unsent_logs.empty?
+        # A look whether it can be written would cost another turn of the lock that all threads share.
+        written = @w.write_nonblock(@unsent_logs, exception: false)
+        return if written == :wait_writable
+        rest = @unsent_logs.byteslice(written, @unsent_logs.bytesize - written)
+        @unsent_logs = nil
+        @sent += 1
+        write(rest) unless rest.empty?
+      end
+    rescue SystemCallError, IOError
+      finish
+    end
+
     # Wakes who reads.
     def wake
       @alarm.write_nonblock("!", exception: false) if @resting || @taken
@@ -471,7 +495,7 @@ module Remora
       line = [@doze]
       while true
         calm = @resting ? calm + 1 : 0
-        todo = !@printed.empty? || !@dropped.empty?
+        todo = !@printed.empty? || !@dropped.empty? || @logs && (@unsent_logs || @logs.any?)
         if calm > 10 && !todo
           @parked = true
           IO.select(line, nil, nil, @resting ? nil : 0)
@@ -486,6 +510,7 @@ module Remora
           stand_in(now)
         elsif todo
           flush
+          send_logs if @logs
         end
         seen = now
       end
@@ -499,8 +524,9 @@ module Remora
         @taken = true
         while @running == now && !@back
           flush
+          send_logs if @logs
           start = Remora.clock
-          ready = IO.select(@watched, nil, nil, [0.001, [next_beat(start), start + 60].min - start].max)
+          ready = IO.select(@watched, nil, nil, [0.001, [next_beat(start), start + (@logs ? 0.1 : 60)].min - start].max)
           handle(ready[0]) if ready
           while (item = parse)
             route(item)

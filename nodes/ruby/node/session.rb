@@ -11,7 +11,7 @@ module Remora
     Row = Struct.new(:id, :it, :type, :count)
     Types = Struct.new(:kind, :words)
 
-    attr_reader :peer, :told, :most, :commands
+    attr_reader :peer, :told, :most, :commands, :logs
 
     # What a frame of each kind may have: flags, payload, and fields that need not be 0: mlen, call, aux, object, chain.
     RULES = [

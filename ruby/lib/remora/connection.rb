@@ -42,7 +42,7 @@ module Remora
       Capi.remora_conn_hello(@handle) || {}
     end
 
-    # Counters: calls_out, calls_in, bytes_out, bytes_in, exports, imports, pending, queued (bytes).
+    # Counters: calls_out, calls_in, bytes_out, bytes_in, exports, imports, pending, queued (bytes), log_records, log_dropped.
     def stats
       Capi.remora_conn_stats(@handle)
     end
@@ -105,7 +105,8 @@ module Remora
 
     class << self
       def begin(spec, node: :ruby, timeout: 10.0, heartbeat: Connection::HEARTBEAT, dead_after: Connection::DEAD_AFTER, interpreter: nil, env: nil,
-                cwd: nil, modules: nil, deny: nil, max_message: nil, limits: nil, nice: 0, watchdog: 0, onward: false, on_prompt: nil, roots: nil, **argvs)
+                cwd: nil, modules: nil, deny: nil, max_message: nil, limits: nil, nice: 0, watchdog: 0, onward: false, on_prompt: nil, roots: nil,
+                log_forward: nil, log_level: nil, log_selections: nil, log_budget: nil, **argvs)
         unknown = argvs.keys - TEXTS
         raise Internal.invalid("connect has no option #{unknown.first}") unless unknown.empty?
         given = {
@@ -116,7 +117,9 @@ module Remora
           interpreter: interpreter && text_or_list(interpreter), env: env&.to_h { |key, value| [key.to_s, value.to_s] }, cwd: cwd && text(cwd),
           modules: modules && module_list(modules), deny: deny && module_names(deny), max_message: max_message,
           limits: limits&.to_h { |key, value| [key.to_s, value] }, nice: nice == 0 ? nil : nice, watchdog: watchdog == 0 ? nil : ms(watchdog),
-          onward: onward ? true : false, on_prompt: on_prompt, roots: module_roots(node.to_s, roots),
+          onward: onward ? true : false, on_prompt: on_prompt,
+          log_forward: log_forward.nil? ? nil : log_forward ? true : false, log_level: log_level&.to_s, log_selections: log_selections, log_budget: log_budget,
+          roots: module_roots(node.to_s, roots),
           language: "ruby #{RUBY_VERSION}", **argvs.compact.transform_values { |words| texts(words) }
         }
         where = given[:command] ? nil : plain_spec(spec)
@@ -199,6 +202,8 @@ module Remora
     # watchdog     seconds; the far process ends itself when it has heard nothing from here for so long (0: never)
     # onward       whether the far side may have connections made from here, behind the hops of its own (false)
     # on_prompt    callable(question): answers what ssh and sudo ask (docs/ruby.md); false: nobody does; without it the user's terminal, if there is one
+    # log_forward  whether the far side's log records come here, to the sinks of Remora::Log (REMORA_LOG_FORWARDING=1); log_level, log_selections: which
+    #              (REMORA_LOG_LEVEL or :info, "*"); log_budget: bytes a second (262144)
     # on_output    callable(stream, data): gets what far code prints, stream "stdout" or "stderr", data bytes; without it that goes to $stdout and $stderr
     #
     # Raises ConnectError, whose #stage tells how far it came; Ctrl-C ends the wait.

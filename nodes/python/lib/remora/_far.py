@@ -57,6 +57,7 @@ class Onward(node.Session):
         self.prompts = prompts
         self.process = process
         self.dead_after = dead_after
+        self.name = name
         self.greeting = node.Future.load()(self, 0, None) if isinstance(node.Future, node.Later) \
             else node.Future(self, 0, None)
         self.implicit = False
@@ -79,6 +80,11 @@ class Onward(node.Session):
         with self.write_lock:
             self.out.append(node.pack_head(0, node.CREDIT, 0, 0, 0, 0, 32 + len(data), 0))
         self.flush()
+
+    def logged(self, dropped, rows):
+        if not node.up.logs:
+            raise node.Fault("log records that nobody asked for")
+        node.up.logs.onward(dropped, rows, self.name, self.told)
 
     def read_magic(self):
         while True:
@@ -297,11 +303,11 @@ def greeted(argv, spec, name, prompts, timeout, heartbeat, dead_after):
     except OSError as error:
         raise ConnectError("cannot start %s: %s" % (argv[0], error), "spawn") from None
     session = Onward(process, dead_after if heartbeat else 0, name, prompts)
-    told = node.to_text({
+    told = node.to_text(dict({
         "protocol": 1, "version": node.VERSION, "credit": node.GRANT, "language": "python %d.%d.%d" % sys.version_info[:3],
         "heartbeat": int(min(heartbeat, dead_after / 3) * 1000), "dead_after": int(dead_after * 1000),
-        "name": spec if isinstance(spec, str) else " ".join(map(str, spec)), "warden": False, "max_message": session.most,
-        "codec": "json"}).encode()
+        "name": name, "warden": False, "max_message": session.most, "codec": "json"},
+        **{"log": node.up.told["log"]} if node.up.logs else {})).encode()
 
     def begin():
         try:
