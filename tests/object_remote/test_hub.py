@@ -84,3 +84,14 @@ def test_leak_process():
     assert alive(pid)
     del function
     eventually(lambda: not alive(pid))
+
+
+@pytest.mark.parametrize("level, seen", [("trace", 7), ("info", 4), ("fatal", 1)])
+def test_logger_levels(level, seen):
+    """What a smallest level lets through to standard error."""
+    program = "import remora\nfor level in remora.log.LEVELS:\n    remora.log.log(level, level, 'app')\n"
+    env = dict(os.environ, REMORA_LOG_LEVEL=level, REMORA_LOG_FORMAT="%l: %s", REMORA_LOG_SELECTIONS="app",
+               PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(remora.__file__))))
+    done = subprocess.run([sys.executable, "-c", program], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30,
+                          universal_newlines=True)
+    assert done.stderr.splitlines() == ["%s: %s" % (each, each) for each in remora.log.LEVELS[-seen:]] and done.stdout == ""

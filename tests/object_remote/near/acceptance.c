@@ -262,8 +262,130 @@ static void chained_ping(void) {
 }
 
 static void has(const char *text, const char *part) {
-  if (!strstr(text, part)) FAIL("\"%s\" is not in \"%s\"", part, text);
+  if (!text || !strstr(text, part)) FAIL("\"%s\" is not in \"%s\"", part, text ? text : "");
 }
+
+/* ------------------------------------------------------------------------------------------------------------- logging */
+
+static remora_value *record_of(remora_value *connection, remora_value *id) {
+  return ARGS("={s:s s:s s:s s:d s:s s:s s:i s:i s:s s:s s:V s:V}", "level", "warn", "name", "app.db", "message",
+              "a\nb", "time", 0.0, "function", "f", "file", "x.py", "line", 7, "pid", 42, "host", "h", "exporter",
+              "python", "connection", connection, "connection_id", id);
+}
+
+static void logger_formats(void) {
+  char year[8];
+  time_t start = 0;
+  remora_value *record = record_of(remora_null(), remora_null());
+  SAME_TEXT("warn|local|python|app.db|f|x.py|7|h|42|%|\n |(undefined)|a\n b",
+            remora_log_format("%l|%r|%c|%p|%m|%f|%i|%h|%P|%%|%n|%q|%s", record));
+  SAME_TEXT("remote #3 web1", remora_log_format("%r", record_of(remora_str("web1"), remora_int(3))));
+  strftime(year, sizeof year, "%Y", localtime(&start));
+  remora_value *text = remora_log_format("%t", record);
+  has(remora_as_text(text, NULL), year);
+  remora_value_unref(text);
+  remora_value_unref(record);
+}
+
+/* What a sink got, as text. */
+typedef struct sunk {
+  char text[1024];
+  int count;
+  bool names; /* or levels */
+  remora_value *last;
+} sunk;
+
+static void sink(const remora_value *record, void *userdata) {
+  sunk *s = userdata;
+  size_t n = strlen(s->text);
+  (void)snprintf(s->text + n, sizeof s->text - n, "%s ",
+                 remora_as_text(remora_get(record, s->names ? "name" : "level"), NULL));
+  s->count++;
+  remora_value_unref(s->last);
+  s->last = remora_value_ref((remora_value *)(uintptr_t)record);
+}
+
+static uint64_t add_sink(int level, const char *selections, sunk *s) {
+  remora_error *err = NULL;
+  uint64_t number = remora_log_add_sink(NULL, level, selections, sink, s, NULL, &err);
+  CHECK(err);
+  return number;
+}
+
+static void until(const int *count, int wanted) {
+  for (int i = 0; i < 2000 && *count < wanted; i++) remora_serve(remora_default_queue(), 10);
+  if (*count != wanted) FAIL("%d records, not %d", *count, wanted);
+}
+
+/* What a sink gets of one record of each level and three names. */
+static void logged(int level, const char *selections, bool names, int count, const char *wanted) {
+  static const char *const all[] = {"app", "app.db", "other"};
+  sunk s = {.names = names};
+  uint64_t number = add_sink(level, selections, &s);
+  for (int i = 0; i < 3; i++)
+    for (int each = REMORA_LOG_TRACE; each <= REMORA_LOG_FATAL; each++) REMORA_LOG(each, all[i], "text");
+  until(&s.count, count);
+  remora_log_remove_sink(number);
+  if (strcmp(s.text, wanted) != 0) FAIL("wanted \"%s\", got \"%s\"", wanted, s.text);
+  remora_value_unref(s.last);
+}
+
+static void logging_order(void) {
+  logged(REMORA_LOG_TRACE, "app -app.db", false, 7, "trace debug verbose info warn error fatal ");
+  logged(REMORA_LOG_WARN, "app -app.db", false, 3, "warn error fatal ");
+}
+
+static void logging_selections(void) {
+  logged(REMORA_LOG_FATAL, "*", true, 3, "app app.db other ");
+  logged(REMORA_LOG_FATAL, "app", true, 2, "app app.db ");
+  logged(REMORA_LOG_FATAL, "app -app.db", true, 1, "app ");
+  logged(REMORA_LOG_FATAL, "* -other", true, 2, "app app.db ");
+}
+
+static void logrouter_record(void) {
+  remora_error *err = NULL;
+  const char *level, *name, *message, *connection, *function, *file;
+  int64_t pid;
+  int line;
+  double when;
+  sunk s = {.names = true};
+  add_sink(0, "acceptance", &s);
+  remora_options *opts = options();
+  remora_options_set(opts, "log_forward", remora_bool(1), &err);
+  remora_conn *conn = remora_connect("-", opts, &err);
+  CHECK(err);
+  remora_options_free(opts);
+  remora_value_unref(
+      call(can_of(conn, "acceptance.log_as"), NULL, ARGS("s s s", "acceptance", "WARNING", "over there")));
+  until(&s.count, 1);
+  if (remora_unpack(s.last, &err, "={s:s s:s s:s s:s s:s s:s s:I s:i s:d}", "level", &level, "name", &name, "message",
+                    &message, "connection", &connection, "function", &function, "file", &file, "pid", &pid, "line",
+                    &line, "time", &when) != 0)
+    CHECK(err);
+  has(file, "acceptance.py");
+  if (strcmp(level, "warn") != 0 || strcmp(message, "over there") != 0 || strcmp(connection, "-") != 0 ||
+      strcmp(function, "log_as") != 0 || pid != remora_conn_pid(conn) || line < 2 || time(NULL) - (time_t)when > 60)
+    FAIL("another record");
+  REMORA_LOG(REMORA_LOG_INFO, "acceptance", "from %s", "here");
+  until(&s.count, 2);
+  SAME_TEXT("from here", remora_value_ref((remora_value *)(uintptr_t)remora_get(s.last, "message")));
+  SAME_INT(getpid(), remora_value_ref((remora_value *)(uintptr_t)remora_get(s.last, "pid")));
+}
+
+static void logrouter_removed(void) {
+  sunk first = {.names = true}, second = {.names = true};
+  uint64_t number = add_sink(0, "app", &first);
+  add_sink(0, "app", &second);
+  REMORA_LOG(REMORA_LOG_INFO, "app", "one");
+  until(&second.count, 1);
+  until(&first.count, 1);
+  remora_log_remove_sink(number);
+  REMORA_LOG(REMORA_LOG_INFO, "app", "two");
+  until(&second.count, 2);
+  if (first.count != 1) FAIL("%d records", first.count);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- the others */
 
 static void not_found_dependency(void) {
   remora_error *err = NULL;
@@ -555,6 +677,11 @@ static const struct row {
     {"t/bridged.t", "forward", bridged_forward},
     {"t/chained.t", "three_processes", chained_three_processes},
     {"t/chained.t", "ping", chained_ping},
+    {"t/logger.t", "formats", logger_formats},
+    {"t/logging.t", "order", logging_order},
+    {"t/logging.t", "selections", logging_selections},
+    {"t/logrouter.t", "record", logrouter_record},
+    {"t/logrouter.t", "removed", logrouter_removed},
     {"t/not_found.t", "dependency", not_found_dependency},
     {"t/objects.t", "keywords", objects_keywords},
     {"t/objects.t", "home", objects_home},

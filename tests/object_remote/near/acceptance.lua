@@ -128,6 +128,81 @@ check("t/chained.t", "ping", function()
   assert(between:pid() ~= behind:pid())
 end)
 
+local function record_with(more)
+  local record = { level = "warn", name = "app.db", message = "a\nb", time = 0.0, ["function"] = "f", file = "x.py", line = 7, pid = 42, host = "h", exporter = "python" }
+  for k, v in pairs(more or {}) do record[k] = v end
+  return record
+end
+
+check("t/logger.t", "formats", function()
+  same("warn|local|python|app.db|f|x.py|7|h|42|%|\n |(undefined)|a\n b", remora.log.format(record_with(), "%l|%r|%c|%p|%m|%f|%i|%h|%P|%%|%n|%q|%s"))
+  same("remote #3 web1", remora.log.format(record_with { connection = "web1", connection_id = 3 }, "%r"))
+  has(remora.log.format(record_with(), "%t"), os.date("%Y", 0))
+end)
+
+local function eventually(condition)
+  local stop = os.time() + 20
+  while not condition() do
+    if os.time() > stop then error("has not happened", 2) end
+    remora.serve(0.01)
+  end
+end
+
+-- What a sink gets of one record of each level and three names: the levels, the names.
+local function logged(level, selections)
+  local levels, names, ends = {}, {}, 0
+  local sink = remora.log.add_sink(function(record)
+    levels[#levels + 1], names[#names + 1] = record.level, record.name
+    if record.level == "fatal" and record.name == "app" then ends = ends + 1 end
+  end, { level = level, selections = selections })
+  for _, name in ipairs { "app", "app.db", "other" } do
+    for _, each in ipairs(remora.log.levels) do remora.log.log(each, "text", name) end
+  end
+  remora.log.fatal("end", "app")
+  eventually(function() return ends == 2 end)
+  remora.log.remove_sink(sink)
+  levels[#levels], names[#names] = nil, nil
+  return levels, names
+end
+
+check("t/logging.t", "order", function()
+  same({ "trace", "debug", "verbose", "info", "warn", "error", "fatal" }, (logged("trace", "app -app.db")))
+  same({ "warn", "error", "fatal" }, (logged("warn", "app -app.db")))
+end)
+
+check("t/logging.t", "selections", function()
+  local wanted = { ["*"] = { "app", "app.db", "other" }, app = { "app", "app.db" }, ["app -app.db"] = { "app" }, ["* -other"] = { "app", "app.db" } }
+  for selections, names in pairs(wanted) do same(names, (select(2, logged("fatal", selections)))) end
+end)
+
+check("t/logrouter.t", "record", function()
+  local far, near
+  remora.log.add_sink(function(record)
+    if record.connection then far = record else near = record end
+  end, { selections = "acceptance" })
+  local conn = connect { log_forward = true }
+  remora.can_on(conn, "acceptance.log_as")("acceptance", "WARNING", "from over there")
+  remora.log.info("from here", "acceptance")
+  eventually(function() return far and near end)
+  same({ "warn", "acceptance", "from over there", "-", conn:pid(), "log_as" }, { far.level, far.name, far.message, far.connection, far.pid, far["function"] })
+  has(far.file, "acceptance.py")
+  assert(far.line > 1 and math.abs(far.time - os.time()) < 60)
+  same({ "info", "from here" }, { near.level, near.message })
+  assert(near.pid ~= far.pid)
+end)
+
+check("t/logrouter.t", "removed", function()
+  local first, second = 0, 0
+  local sink = remora.log.add_sink(function() first = first + 1 end, { selections = "app" })
+  remora.log.add_sink(function() second = second + 1 end, { selections = "app" })
+  remora.log.info("one", "app")
+  eventually(function() return first == 1 and second == 1 end)
+  remora.log.remove_sink(sink)
+  remora.log.info("two", "app")
+  eventually(function() return second == 2 end)
+  same(1, first)
+end)
+
 check("t/not_found.t", "dependency", function()
   local why = error_of("RemoteError", remora.new_on, connect(), "needs_what_is_nowhere.Never")
   has(why, "a_module_that_is_nowhere")

@@ -118,6 +118,72 @@ def _():
         assert behind.increment() == 1 and between.value() == 0 and between.pid() != behind.pid()
 
 
+RECORD = {"level": "warn", "name": "app.db", "message": "a\nb", "time": 0.0, "function": "f", "file": "x.py", "line": 7, "pid": 42,
+          "host": "h", "exporter": "python", "connection": None, "connection_id": None}
+FORMAT = "%l|%r|%c|%p|%m|%f|%i|%h|%P|%%|%n|%q|%s"
+FORMATTED = "warn|local|python|app.db|f|x.py|7|h|42|%|\n |(undefined)|a\n b"
+
+
+@check("t/logger.t", "formats")
+def _():
+    assert remora.log.format(RECORD, FORMAT) == FORMATTED
+    assert remora.log.format(dict(RECORD, connection="web1", connection_id=3), "%r") == "remote #3 web1"
+    assert time.strftime("%Y", time.localtime(0)) in remora.log.format(RECORD, "%t")
+
+
+def logged(level, selections):
+    """What a sink gets of one record of each level and two names."""
+    got = []
+    sink = remora.log.add_sink(lambda record: got.append((record["level"], record["name"])), level=level, selections=selections)
+    for name in "app", "app.db", "other":
+        for each in remora.log.LEVELS:
+            remora.log.log(each, "text", name)
+    remora.log.fatal("end", "app")
+    eventually(lambda: got and got[-1] == ("fatal", "app") and got.count(("fatal", "app")) == 2)
+    sink.remove()
+    return got[:-1]
+
+
+@check("t/logging.t", "order")
+def _():
+    assert [level for level, _ in logged("trace", "app -app.db")] == ["trace", "debug", "verbose", "info", "warn", "error", "fatal"]
+    assert [level for level, _ in logged("warn", "app -app.db")] == ["warn", "error", "fatal"]
+
+
+@check("t/logging.t", "selections")
+def _():
+    names = {"*": ["app", "app.db", "other"], "app": ["app", "app.db"], "app -app.db": ["app"], "* -other": ["app", "app.db"]}
+    for selections, wanted in names.items():
+        assert [name for level, name in logged("fatal", selections)] == wanted, selections
+
+
+@check("t/logrouter.t", "record")
+def _():
+    got = []
+    remora.log.add_sink(got.append, selections="acceptance")
+    with connect(log_forward=True) as conn:
+        remora.can_on(conn, "acceptance.log_as")("acceptance", "WARNING", "from over there")
+        remora.log.info("from here", "acceptance")
+        eventually(lambda: len(got) == 2)
+        far, near = sorted(got, key=lambda record: record["connection"] is None)
+        assert (far["level"], far["name"], far["message"], far["connection"], far["pid"]) == ("warn", "acceptance", "from over there", "-", conn.pid)
+        assert far["file"].endswith("acceptance.py") and far["function"] == "log_as" and far["line"] > 1 and abs(far["time"] - time.time()) < 60
+        assert (near["level"], near["message"], near["connection"], near["pid"]) == ("info", "from here", None, os.getpid())
+
+
+@check("t/logrouter.t", "removed")
+def _():
+    first, second = [], []
+    sink = remora.log.add_sink(first.append, selections="app")
+    remora.log.add_sink(second.append, selections="app")
+    remora.log.info("one", "app")
+    eventually(lambda: first and second)
+    sink.remove()
+    remora.log.info("two", "app")
+    eventually(lambda: len(second) == 2)
+    assert len(first) == 1
+
+
 @check("t/not_found.t", "dependency")
 def _():
     with connect() as conn:

@@ -117,6 +117,71 @@ check("t/chained.t", "ping") do
   end
 end
 
+RECORD = { level: "warn", name: "app.db", message: "a\nb", time: 0.0, function: "f", file: "x.py", line: 7, pid: 42, host: "h", exporter: "python",
+           connection: nil, connection_id: nil }.freeze
+
+check("t/logger.t", "formats") do
+  same "warn|local|python|app.db|f|x.py|7|h|42|%|\n |(undefined)|a\n b", Remora::Log.format(RECORD, "%l|%r|%c|%p|%m|%f|%i|%h|%P|%%|%n|%q|%s")
+  same "remote #3 web1", Remora::Log.format(RECORD.merge(connection: "web1", connection_id: 3), "%r")
+  wrong(Remora::Log.format(RECORD, "%t")) unless Remora::Log.format(RECORD, "%t").include?(Time.at(0).year.to_s)
+end
+
+def eventually
+  stop = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 20
+  until yield
+    wrong("has not happened") if Process.clock_gettime(Process::CLOCK_MONOTONIC) > stop
+    sleep 0.01
+  end
+end
+
+# What a sink gets of one record of each level and three names.
+def logged(level, selections)
+  got = []
+  sink = Remora::Log.add_sink(level: level, selections: selections) { |record| got << [record[:level], record[:name]] }
+  %w[app app.db other].each { |name| Remora::Log::LEVELS.each { |each| Remora::Log.log(each, "text", name: name) } }
+  Remora::Log.fatal("end", name: "app")
+  eventually { got.last == %w[fatal app] && got.count(%w[fatal app]) == 2 }
+  sink.remove
+  got[0...-1]
+end
+
+check("t/logging.t", "order") do
+  same %w[trace debug verbose info warn error fatal], logged(:trace, "app -app.db").map(&:first)
+  same %w[warn error fatal], logged(:warn, "app -app.db").map(&:first)
+end
+
+check("t/logging.t", "selections") do
+  names = { "*" => %w[app app.db other], "app" => %w[app app.db], "app -app.db" => %w[app], "* -other" => %w[app app.db] }
+  names.each { |selections, wanted| same wanted, logged(:fatal, selections).map(&:last) }
+end
+
+check("t/logrouter.t", "record") do
+  got = []
+  Remora::Log.add_sink(selections: "acceptance") { |record| got << record }
+  connect(log_forward: true) do |conn|
+    Remora.can_on(conn, "acceptance.log_as").call("acceptance", "WARNING", "from over there")
+    Remora::Log.info("from here", name: "acceptance")
+    eventually { got.size == 2 }
+    near, far = got.partition { |record| record[:connection].nil? }.map(&:first)
+    same ["warn", "acceptance", "from over there", "-", conn.pid, "log_as"], far.values_at(:level, :name, :message, :connection, :pid, :function)
+    wrong(far) unless far[:file].end_with?("acceptance.py") && far[:line] > 1 && (far[:time] - Time.now.to_f).abs < 60
+    same ["info", "from here", nil, Process.pid], near.values_at(:level, :message, :connection, :pid)
+  end
+end
+
+check("t/logrouter.t", "removed") do
+  first = []
+  second = []
+  sink = Remora::Log.add_sink(selections: "app") { |record| first << record }
+  Remora::Log.add_sink(selections: "app") { |record| second << record }
+  Remora::Log.info("one", name: "app")
+  eventually { first.any? && second.any? }
+  sink.remove
+  Remora::Log.info("two", name: "app")
+  eventually { second.size == 2 }
+  same 1, first.size
+end
+
 check("t/not_found.t", "dependency") do
   connect do |conn|
     error = error_of(Remora::RemoteError) { Remora.new_on(conn, "needs_what_is_nowhere.Never") }
