@@ -8,6 +8,7 @@
 #   node     every node under every version of its language
 #   matrix   every near with every far language carriers ssh, sudo, hops
 #   interop  a real Perl node of Object::Remote  cli      the command remora
+#   object_remote  what Object::Remote's tests prove, and none of its faults
 #   docs     examples and snippets              tree     formatting, sizes, installed tree
 #
 # A suite's output is shown when it fails. The last line says how many suites passed.
@@ -73,6 +74,7 @@ suite_valgrind() {
 suite_python() { pytest tests/python; }
 suite_ruby() { for t in tests/ruby/test_*.rb; do timeout 300 "${RUBY:-ruby}" -w "$t" || return 1; done; }
 suite_matrix() { pytest tests/matrix; }
+suite_object_remote() { pytest tests/object_remote; }
 suite_lua() { tests/lua/run.sh; }
 suite_node() { pytest tests/node; }
 suite_carriers() {
@@ -85,7 +87,7 @@ suite_cli() { pytest tests/cli; }
 suite_docs() { BUILD=$BUILD PYTHON=$PYTHON bash examples/run_all.sh && pytest tests/docs; }
 suite_tree() { bash tests/tree.sh; }
 
-all="unit clang asan tsan valgrind python ruby lua node matrix carriers interop cli docs tree"
+all="unit clang asan tsan valgrind python ruby lua node matrix object_remote carriers interop cli docs tree"
 for name in ${*:-$all}; do
   case $name in
   ruby) language=RUBY ;; lua) language=LUA ;; cli) language=CLI ;; *) language= ;;
