@@ -177,7 +177,7 @@ remora_future *remora_start_with(remora_proxy *p, const char *method, const remo
   }
   if (!why && call_send(c, &head, method, &out, &why) == 0) {
     c->session.calls_out++;
-    c->session.outstanding += cost;
+    session_spend(&c->session, cost);
     if (flags & REMORA_ONEWAY) {
       (void)session_pending_take(&c->session, f->call);
       f->call = 0;

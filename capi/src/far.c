@@ -24,7 +24,7 @@ static bool far_say(remora_conn *c) {
   frame head = {.kind = FRAME_OUTPUT, .size = (uint32_t)f->stuck, .aux = (uint32_t)f->stuck_stream};
   if (!session_has_credit(&c->session, cost) || session_send_frame(&c->session, &head, f->printed, true) != 0)
     return false;
-  c->session.outstanding += cost;
+  session_spend(&c->session, cost);
   f->stuck = 0;
   return true;
 }

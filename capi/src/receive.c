@@ -197,10 +197,7 @@ void conn_receive(remora_conn *c, message *m) {
     log_receive(c, m);
     return;
   case FRAME_CREDIT:
-    if (m->head.object > c->session.outstanding)
-      c->session.fault = "more credit than was used";
-    else
-      c->session.outstanding -= m->head.object;
+    if (!session_earn(&c->session, m->head.object)) c->session.fault = "more credit than was used";
     loop_wake_credit(c->hub, c);
     break;
   case FRAME_BYE:

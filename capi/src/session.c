@@ -543,6 +543,18 @@ static void session_chunk_sent(session *s, size_t length) {
   s->large_last = &o->next;
 }
 
+void session_spend(session *s, uint64_t cost) {
+  if (s->outstanding > s->credit / 4 && s->outstanding + cost > s->credit) s->overdrawn += cost;
+  s->outstanding += cost;
+}
+
+bool session_earn(session *s, uint64_t cost) {
+  if (cost > s->outstanding) return false;
+  s->outstanding -= cost;
+  if (s->outstanding <= s->credit) s->overdrawn = 0;
+  return true;
+}
+
 void session_sent(session *s, size_t length) {
   s->bytes_out += length;
   bool chunk_begun = false;

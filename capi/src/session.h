@@ -96,7 +96,8 @@ typedef struct session {
   int plan_length;
   /* credit for our calls */
   uint64_t credit, outstanding;
-  uint64_t owed; /* credit to give back to the far side */
+  uint64_t overdrawn; /* by small calls, since the credit was used up */
+  uint64_t owed;      /* credit to give back to the far side */
   /* tables */
   void **pending; /* by slot; free slots are linked through pending_free */
   uint32_t *pending_next;
@@ -140,10 +141,15 @@ size_t session_queued(const session *s);
 int session_output(session *s, struct iovec *iov, int room);
 void session_sent(session *s, size_t length);
 
-/* May a call of that many bytes go? A large one may once the far side owes no more than it is allowed to collect. */
+/* May a call of that many bytes go? A large one may once the far side owes no more than it is allowed to collect; small
+ * ones may overdraw by a quarter, else they would wait for the end of a large one. */
 static inline bool session_has_credit(const session *s, uint64_t cost) {
-  return s->outstanding + cost <= s->credit || s->outstanding <= s->credit / 4;
+  return s->outstanding + cost <= s->credit || s->outstanding <= s->credit / 4 ||
+         (cost <= FRAME_SMALL && s->overdrawn + cost <= s->credit / 4);
 }
+void session_spend(session *s, uint64_t cost);
+/* False: that much was not spent. */
+bool session_earn(session *s, uint64_t cost);
 
 /* --- tables --- */
 uint32_t session_pending_add(session *s, void *call);      /* 0: memory is out, or too many */

@@ -37,6 +37,21 @@ def minify(source):
     return "\n".join("".join(line) for line in out if line) + "\n"
 
 
+CONSTANTS = re.compile(r"^local ([A-Z]+(?:, [A-Z]+)*) = (\d+(?:, \d+)*)(?= *(?:--.*)?$)", re.M)
+
+
+def fold(source):
+    """The same program with the numbers in the place of the names that stand for them: a chunk may have 200 locals."""
+    numbers = {}
+    for names, values in CONSTANTS.findall(source):
+        numbers.update(zip(names.split(", "), values.split(", ")))
+    out = []
+    for token in TOKEN.findall(CONSTANTS.sub("", source)):
+        field = out and out[-1] in (".", ":")
+        out.append(token if field else numbers.get(token, token))
+    return "".join(out)
+
+
 def start():
     """The shell program in front of the interpreter (nodes/embed.h)."""
     with open(os.path.join(HERE, "start.sh"), encoding="utf-8") as f:
@@ -48,5 +63,5 @@ def node():
     source = "local marks=(function()\n%s\nend)()\n" % part("marks")
     for name in PARTS:
         source += "do\n%s\nend\n" % part(name) if name in CLOSED else part(name)
-    boot = minify(source).encode()
+    boot = minify(fold(source)).encode()
     return boot, STUB % (len(boot), len(boot))

@@ -88,13 +88,15 @@ def write_to(file, text):
     file.write(text)
 
 
-def append_to(items, item):
-    """To a list of the near side."""
-    items.append(item)
+def fill(box, name):
+    """A map of the near side."""
+    box["n"] = box["n"] + 1
+    box[name] = box["n"]
 
 
-def double_all(items):
-    for i in range(len(items)):
+def double_all(items, first):
+    """A list of the near side; its language says which index is the first."""
+    for i in range(first, first + len(items)):
         items[i] = items[i] * 2
     return len(items)
 

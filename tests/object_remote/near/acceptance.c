@@ -126,28 +126,7 @@ static remora_value *callback(void) {
   return v;
 }
 
-/* A list of integers and a file: what far code does with them is done to these. */
-static int64_t items[8] = {1, 2};
-static size_t nitems = 2;
-
-static remora_value *items_call(void *userdata, const char *method, const remora_value *args, remora_error **err) {
-  (void)userdata;
-  size_t i = (size_t)remora_as_int(remora_at(args, 0));
-  if (strcmp(method, "append") == 0 && nitems < 8) {
-    items[nitems++] = remora_as_int(remora_at(args, 0));
-    return NULL;
-  }
-  if (strcmp(method, ":len") == 0) return remora_int((int64_t)nitems);
-  if (strcmp(method, ":item") == 0 && i < nitems) return remora_int(items[i]);
-  if (strcmp(method, ":setitem") == 0 && i < nitems) {
-    items[i] = remora_as_int(remora_at(args, 1));
-    return NULL;
-  }
-  *err = remora_error_new(REMORA_E_NOTFOUND, method);
-  return NULL;
-}
-static const remora_class items_class = {sizeof(remora_class), "acceptance.items", "len item setitem", items_call};
-
+/* A file that far code writes to. */
 static remora_value *file_call(void *userdata, const char *method, const remora_value *args, remora_error **err) {
   size_t length = 0;
   const char *text = remora_as_text(remora_at(args, 0), &length);
@@ -539,12 +518,21 @@ static void timeout_silent(void) {
 }
 
 static void transfer_by_reference(void) {
+  remora_error *err = NULL;
   remora_conn *conn = connect_far();
-  remora_object *o = remora_export(NULL, &items_class, items, NULL);
-  remora_value_unref(call(can_of(conn, "acceptance.append_to"), NULL, ARGS("o i", o, 3)));
-  SAME_INT(3, call(can_of(conn, "acceptance.double_all"), NULL, ARGS("o", o)));
-  if (nitems != 3 || items[0] != 2 || items[1] != 4 || items[2] != 6) FAIL("another list");
-  remora_object_unref(o);
+  remora_value *box = remora_by_ref(ARGS("={s:i}", "n", 1)), *items = remora_by_ref(ARGS("=[i i i]", 1, 2, 3));
+  remora_value_unref(call(can_of(conn, "acceptance.fill"), NULL, ARGS("v s", box, "more")));
+  SAME_INT(3, call(can_of(conn, "acceptance.double_all"), NULL, ARGS("v i", items, 0)));
+  remora_value *full = remora_copy(box, &err), *doubled = remora_copy(items, &err);
+  int n, more, list[3];
+  if (remora_unpack(full, &err, "={s:i s:i}", "n", &n, "more", &more) != 0 ||
+      remora_unpack(doubled, &err, "[i i i]", &list[0], &list[1], &list[2]) != 0)
+    CHECK(err);
+  if (n != 2 || more != 2 || list[0] != 2 || list[1] != 4 || list[2] != 6) FAIL("another list or map");
+  remora_value_unref(full);
+  remora_value_unref(doubled);
+  remora_value_unref(box);
+  remora_value_unref(items);
 }
 
 static void transfer_result(void) {

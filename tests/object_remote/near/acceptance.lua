@@ -293,9 +293,10 @@ check("t/timeout.t", "silent", function()
 end)
 
 check("t/transfer.t", "by_reference", function()
-  local conn, items = connect(), { 1, 2 }
-  remora.can_on(conn, "acceptance.append_to")(remora.by_ref(items), 3)
-  same(3, remora.can_on(conn, "acceptance.double_all")(remora.by_ref(items)))
+  local conn, box, items = connect(), { n = 1 }, { 1, 2, 3 }
+  remora.can_on(conn, "acceptance.fill")(remora.by_ref(box), "more")
+  same(3, remora.can_on(conn, "acceptance.double_all")(remora.by_ref(items), 1)) -- a list of Lua begins there
+  same({ 2, 2 }, { box.n, box.more })
   same({ 2, 4, 6 }, items)
 end)
 

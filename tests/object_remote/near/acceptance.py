@@ -299,10 +299,10 @@ def _():
 @check("t/transfer.t", "by_reference")
 def _():
     with connect() as conn:
-        items = [1, 2]
-        remora.can_on(conn, "acceptance.append_to")(remora.by_ref(items), 3)
-        assert remora.can_on(conn, "acceptance.double_all")(remora.by_ref(items)) == 3
-        assert items == [2, 4, 6]
+        box, items = {"n": 1}, [1, 2, 3]
+        remora.can_on(conn, "acceptance.fill")(remora.by_ref(box), "more")
+        assert remora.can_on(conn, "acceptance.double_all")(remora.by_ref(items), 0) == 3
+        assert box == {"n": 2, "more": 2} and items == [2, 4, 6]
 
 
 @check("t/transfer.t", "result")
