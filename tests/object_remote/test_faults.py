@@ -307,6 +307,31 @@ def test_25_fractions_of_a_second_count(connect):
     assert time.monotonic() - start < 10
 
 
+def test_26_a_wrong_password_is_asked_for_again(tmp_path):
+    """By protocol: what the question says is not looked at, and the program asks as often as it likes."""
+    sudo = tmp_path / "sudo"
+    sudo.write_text("""#!/bin/sh
+        for attempt in 1 2 3; do
+          [ "$("$SUDO_ASKPASS" "Wie lautet es?")" = right ] || continue
+          while [ "$1" != -- ]; do shift; done
+          shift
+          exec "$@"
+        done
+        exit 1""")
+    sudo.chmod(0o755)
+    asked = []
+
+    def answer(question):
+        asked.append((question["kind"], question["text"], question["attempt"]))
+        return "right" if len(asked) == 3 else "wrong"
+    with remora.connect("somebody@", sudo=[str(sudo)], on_prompt=answer, interpreter=sys.executable) as conn:
+        assert remora.can_on(conn, "builtins.abs")(-1) == 1
+    assert asked == [("secret", "Wie lautet es?", n) for n in (1, 2, 3)]
+    with pytest.raises(remora.ConnectError, match="Wie lautet es") as caught:
+        remora.connect("somebody@", sudo=[str(sudo)], on_prompt=False, interpreter=sys.executable)
+    assert caught.value.stage == "auth"
+
+
 def test_27_versions_are_told_apart():
     """A far side of another protocol: the error names both numbers."""
     far = ("import json,os,sys,struct;h=json.dumps({'protocol':9,'version':'9.9','credit':1<<20,'language':'python 9','node':'python','pid':1,'host':'h','user':'u'}).encode();"

@@ -526,7 +526,7 @@ static void transfer_by_reference(void) {
   remora_value *full = remora_copy(box, &err), *doubled = remora_copy(items, &err);
   int n, more, list[3];
   if (remora_unpack(full, &err, "={s:i s:i}", "n", &n, "more", &more) != 0 ||
-      remora_unpack(doubled, &err, "[i i i]", &list[0], &list[1], &list[2]) != 0)
+      remora_unpack(doubled, &err, "=[i i i]", &list[0], &list[1], &list[2]) != 0)
     CHECK(err);
   if (n != 2 || more != 2 || list[0] != 2 || list[1] != 4 || list[2] != 6) FAIL("another list or map");
   remora_value_unref(full);
