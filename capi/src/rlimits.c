@@ -11,9 +11,15 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#ifdef __GLIBC__ /* has an enumeration where others have an int */
+typedef __rlimit_resource_t limit_resource;
+#else
+typedef int limit_resource;
+#endif
+
 static const struct limit {
   const char *name, *shown, *unit; /* of the option; in messages */
-  int resource;
+  limit_resource resource;
   const char *letter; /* of the shell's ulimit; tried in order */
   int64_t block, least;
 } limit_table[] = {
