@@ -10,6 +10,7 @@ import pytest
 
 import remora
 import remora.log
+from conftest import environment
 
 
 @pytest.fixture
@@ -291,7 +292,7 @@ if __name__ == "__main__":
         while not conn.stats["log_records"] and time.monotonic() < end:
             time.sleep(0.01)
 """)
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), REMORA_LOG_FORWARDING="1", REMORA_LOG_LEVEL="info",
+    env = dict(environment(), PYTHONPATH=os.pathsep.join(sys.path), REMORA_LOG_FORWARDING="1", REMORA_LOG_LEVEL="info",
                REMORA_LOG_FORMAT="%l %p %c %m %i %%: %s", REMORA_LOG_SELECTIONS="app remora.connection")
     done = subprocess.run([sys.executable, str(program)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
     lines = done.stderr.splitlines()
@@ -309,7 +310,7 @@ if __name__ == "__main__":
     remora.log.fatal("nobody listens")
     remora.connect("-").close()
 """)
-    env = {k: v for k, v in os.environ.items() if not k.startswith("REMORA_LOG")}
+    env = {k: v for k, v in environment().items() if not k.startswith("REMORA_LOG")}
     env["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run([sys.executable, str(program)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
