@@ -24,6 +24,7 @@ typedef struct transfer {
   unsigned first, count; /* of what is on the way */
   uint64_t chain;
   bool up, atomic, times, sync, keep_mode;
+  bool regular; /* the local file; a device or a fifo keeps its permissions and times */
   int64_t mode; /* -1: as keep_mode says */
   int64_t bytes;
   int fd;
@@ -219,7 +220,8 @@ static int transfer_create(transfer *t, remora_error **err) {
   if (!t->target) return error_set(err, REMORA_E_NOMEM, NULL);
   bool there = stat(t->target, &old) == 0;
   if (there && S_ISDIR(old.st_mode)) return error_file(err, EISDIR, "write", t->local);
-  if (!t->atomic || (there && !S_ISREG(old.st_mode))) {
+  t->regular = !there || S_ISREG(old.st_mode);
+  if (!t->atomic || !t->regular) {
     t->fd = open(t->target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     return t->fd >= 0 ? 0 : error_file(err, errno, "write", t->local);
   }
@@ -269,9 +271,9 @@ static struct timespec transfer_time(double seconds) {
 /* Permissions and times, then it takes its place. */
 static int transfer_finish(transfer *t, const remora_value *about, remora_error **err) {
   int64_t mode = t->mode >= 0 ? t->mode : t->keep_mode ? remora_as_int(remora_get(about, "mode")) & 0777 : -1;
-  if (mode >= 0 && (t->part || t->mode >= 0 || t->keep_mode) && fchmod(t->fd, (mode_t)mode) != 0 && t->part)
+  if (mode >= 0 && t->regular && fchmod(t->fd, (mode_t)mode) != 0 && t->part)
     return error_file(err, errno, "set the permissions of", t->local);
-  if (t->times) {
+  if (t->times && t->regular) {
     struct timespec times[2] = {transfer_time(remora_as_float(remora_get(about, "atime"))),
                                 transfer_time(remora_as_float(remora_get(about, "mtime")))};
     if (futimens(t->fd, times) != 0 && t->part) return error_file(err, errno, "set the times of", t->local);

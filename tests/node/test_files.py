@@ -16,7 +16,7 @@ import test_perl
 import test_ruby
 
 SYSTEM = "/usr/bin/python3"  # a program that is there: what is run writes and reads with it
-NODES = {"c": dict(node="c", argv=[test_c.NODE])}
+NODES = {"c": dict(node="c", argv=[test_c.NODE]), "python": dict(node="python", python=SYSTEM)}
 NODES.update((os.path.basename(path), dict(node="lua", argv=[path, "-e"])) for path in test_lua.FOUND)
 NODES.update(("perl-" + name, dict(node="perl", argv=argv + ["-e"])) for argv, name in test_perl.FOUND)
 NODES.update(("ruby-" + name, dict(node="ruby", argv=[path, "--disable=gems", "-e"])) for path, name in test_ruby.FOUND)
@@ -203,8 +203,11 @@ def test_input_as_it_comes(near):
     class Fails:
         def read(self, n):
             raise OSError(5, "the source is gone")
-    e = fails(run, near, "cat", input=Lent(Fails(), "", "near.source"))
-    assert "the source is gone" in str(e)
+    for command in ["cat"], ["sh", "-c", "exec sleep 100"]:
+        started = time.monotonic()
+        e = fails(run, near, *command, input=Lent(Fails(), "", "near.source"))
+        assert "the source is gone" in str(e)
+        assert time.monotonic() - started < 50
     assert run(near, "true")["status"] == 0
 
 
@@ -476,7 +479,7 @@ def test_what_cannot_be_opened(near, tmp_path):
         fails_with(21, open_, near, tmp_path, mode)
     for mode in "", "rw", "w+", "rb", 1:
         assert fails(near.call, 0, "open", str(tmp_path / "f"), mode).type[0] == "remora.Value", mode
-    assert fails(near.call, 0, "open", 1).type[0] in ("remora.Value", "TypeError")
+    assert fails(near.call, 0, "open", 1).type[0] == "remora.Value"
     assert not (tmp_path / "f").exists()
     f = open_(near, tmp_path / "f", "w")
     assert fails(f.write, 5)

@@ -401,6 +401,23 @@ def test_things_that_are_no_regular_files(conn):
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+@pytest.mark.parametrize("atomic", [True, False])
+def test_copying_into_a_fifo_leaves_it_as_it_is(conn, tmp_path, atomic):
+    source, fifo = tmp_path / "source", tmp_path / "fifo"
+    source.write_bytes(b"x")
+    source.chmod(0o604)
+    os.utime(source, (1, 1))
+    os.mkfifo(fifo, 0o640)
+    fifo.chmod(0o640)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    for function in conn.put, conn.get:
+        function(source, fifo, atomic=atomic)
+        assert os.read(reader, 10) == b"x"
+        found = fifo.stat()
+        assert stat.S_ISFIFO(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o640 and found.st_mtime > 1
+    os.close(reader)
+
+
 def test_stat_of_the_root(conn, tmp_path):
     root = conn._root()
     (tmp_path / "file").write_bytes(b"abc")

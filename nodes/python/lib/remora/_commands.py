@@ -8,6 +8,7 @@ from collections import deque
 
 import _remora_node as node
 from remora import _Future
+from remora._files import map_of, path_of
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 PIECE = 65536
@@ -27,27 +28,53 @@ def as_bytes(value):
     return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
 
 
+def words(argv):
+    if not isinstance(argv, (list, tuple)) or not argv or not all(isinstance(word, (str, bytes)) for word in argv):
+        raise node.Value("a command is a list of text, its program first")
+    argv = [as_bytes(word) for word in argv]
+    for word in argv:
+        if b"\0" in word:
+            raise node.Value("an argument with a NUL: %.200r" % os.fsdecode(word))
+    return argv
+
+
+def environment(changes):
+    if changes is None:
+        return None
+    if not isinstance(changes, dict):
+        raise node.Value("env is a map")
+    found = dict(os.environb)
+    for name, value in changes.items():
+        key, value = as_bytes(name), as_bytes(value)
+        if not isinstance(key, bytes) or not key or b"=" in key or b"\0" in key:
+            raise node.Value("env: no name of a variable: %.200r" % (name,))
+        if value is None:
+            found.pop(key, None)
+        elif not isinstance(value, bytes) or b"\0" in value:
+            raise node.Value("env: %s is text without a NUL, or null" % os.fsdecode(key))
+        else:
+            found[key] = value
+    return found
+
+
 class Command:
-    def __init__(self, argv, input=None, output=None, cwd=None, env=None, timeout=None, **_):
-        if not isinstance(argv, (list, tuple)) or not argv or not all(isinstance(word, (str, bytes)) for word in argv):
-            raise node.Value("a command is a list of text, its program first")
-        self.argv = [as_bytes(word) for word in argv]
+    def __init__(self, argv, options):
+        self.argv = words(argv)
         self.name = os.fsdecode(self.argv[0])
-        self.source = input if isinstance(input, node.Proxy) else None
-        self.pending = b"" if self.source else as_bytes(input)  # what its standard input gets next
+        source = options.get("input")
+        self.source = source if isinstance(source, node.Proxy) else None
+        self.pending = b"" if self.source else as_bytes(source)  # what its standard input gets next
         if self.pending is not None and not isinstance(self.pending, bytes):
             raise node.Value("the input of a command is bytes, text or something to read from")
-        self.output = output
-        self.cwd = cwd
-        self.env = None
-        if env is not None:
-            self.env = dict(os.environb)
-            for key, value in env.items():
-                if value is None:
-                    self.env.pop(as_bytes(key), None)
-                else:
-                    self.env[as_bytes(key)] = as_bytes(value)
-        self.timeout = timeout
+        self.output = options.get("output")
+        if self.output is not None and not isinstance(self.output, node.Proxy):
+            raise node.Value("the output of a command is a function of the near side")
+        cwd = options.get("cwd")
+        self.cwd = None if cwd is None else path_of(cwd)
+        self.env = environment(options.get("env"))
+        self.timeout = timeout = options.get("timeout")
+        if timeout is not None and type(timeout) not in (int, float):
+            raise node.Value("the timeout of a command is a number of milliseconds")
         self.end_at = None if timeout is None else node.clock() + timeout / 1000
         self.why = None  # the error for which it is killed
         self.kill_at = None
@@ -129,7 +156,7 @@ class Command:
         except OSError as error:
             if self.cwd is not None and not os.path.isdir(self.cwd):
                 raise
-            if isinstance(error, FileNotFoundError):
+            if isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 if os.path.exists(self.argv[0]):
                     raise node.NotFound("no program for the first line of %s" % self.name) from None
                 raise node.NotFound("no program %s" % self.name) from None
@@ -156,6 +183,8 @@ class Command:
         delay = 0.001  # without output only looking again tells that it has ended
         while True:
             now = node.clock()
+            self.tell()
+            self.feed()  # before the look at what has gone wrong: nothing else may wake us
             if self.why is None and self.end_at is not None and now >= self.end_at:
                 self.why = node.Timeout("the command %s has not ended within %d ms" % (self.name, self.timeout))
             if self.why is not None and self.kill_at is None:
@@ -165,10 +194,8 @@ class Command:
                 self.kill()
                 self.ended(True)
                 return
-            self.tell()
             if not streams and (self.told is None or self.why is not None) and self.ended():
                 return
-            self.feed()
             poller = select.poll()
             poller.register(waker, select.POLLIN)
             for fd, (number, _) in streams.items():
@@ -177,7 +204,7 @@ class Command:
             if self.pending:
                 poller.register(process.stdin, select.POLLOUT)
             times = [t - now for t in (self.kill_at, self.end_at if self.why is None else None) if t is not None]
-            if not streams and self.told is None:
+            if not streams and (self.told is None or self.why is not None):
                 times.append(delay)
                 delay = min(delay * 2, 0.05)
             for fd, _ in poller.poll(int(min(times) * 1000) + 1 if times else None):
@@ -262,5 +289,4 @@ class Command:
 
 
 def run(argv, options=None):
-    command = Command(argv, **(options or {}))
-    return node.Deferred(command)
+    return node.Deferred(Command(argv, map_of(options)))

@@ -8,7 +8,7 @@ import _remora_node as node
 
 FLAGS = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "a": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
          "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL, "r+": os.O_RDWR}
-
+PIECE = 1 << 20
 
 OWNER = os.getpid()  # not a fork by user code
 parts = set()  # the names of what is to replace files
@@ -22,6 +22,26 @@ def tidy():
             os.unlink(parts.pop())
 
 
+def path_of(it):
+    if not isinstance(it, (str, bytes)):
+        raise node.Value("a path is text or bytes, not %s" % type(it).__name__)
+    if (b"\0" if isinstance(it, bytes) else "\0") in it:
+        raise node.Value("a path with a NUL: %.200r" % (it,))
+    return it
+
+
+def map_of(options):
+    if options is not None and not isinstance(options, dict):
+        raise node.Value("the options are a map, not %s" % type(options).__name__)
+    return options or {}
+
+
+def times_of(it):
+    if it is not None and (not isinstance(it, (list, tuple)) or [t for t in it if type(t) not in (int, float)] or len(it) != 2):
+        raise node.Value("the times of a file are a list of two numbers, not %.200r" % (it,))
+    return it
+
+
 def about(found):
     kind = "file" if modes.S_ISREG(found.st_mode) else "directory" if modes.S_ISDIR(found.st_mode) else \
         "link" if modes.S_ISLNK(found.st_mode) else "other"
@@ -30,6 +50,7 @@ def about(found):
 
 
 def stat(path):
+    path = path_of(path)
     try:
         return about(os.stat(path))
     except (FileNotFoundError, NotADirectoryError):
@@ -57,11 +78,13 @@ class File:
     fd = part = None
 
     def __init__(self, path, mode, options):
-        if mode not in FLAGS:
+        if not isinstance(mode, str) or mode not in FLAGS:
             raise node.Value("the mode of a file is r, w, a, x or r+, not %r" % (mode,))
         self.path = path
         self.bits = options.get("mode")
-        self.times = options.get("times")
+        if self.bits is not None and type(self.bits) is not int:
+            raise node.Value("the permissions of a file are a number, not %.200r" % (self.bits,))
+        self.times = times_of(options.get("times"))
         self.sync = options.get("sync")
         atomic = options.get("atomic")
         self.old = None
@@ -82,12 +105,12 @@ class File:
             found = os.fstat(self.fd)
             if modes.S_ISDIR(found.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-            if self.bits is not None and self.part is None and mode != "r":
+            self.regular = modes.S_ISREG(found.st_mode)  # a device or a fifo keeps its permissions and times
+            if self.bits is not None and self.part is None and mode != "r" and self.regular:
                 os.fchmod(self.fd, self.bits)
         except BaseException:
             self.discard()
             raise
-        self.regular = modes.S_ISREG(found.st_mode)
 
     def handle(self):
         if self.fd is None:
@@ -97,20 +120,22 @@ class File:
     def read(self, n=None):
         fd = self.handle()
         every = n is None or n < 0
-        left = node.up.most if every else n
-        if left > node.up.most:
-            raise node.Limit("%d bytes at once, the limit is %d" % (n, node.up.most))
+        most = max(1024, node.up.most - 1024)
+        piece = min(PIECE, most)
         parts = []
-        while left:
-            data = os.read(fd, min(left, 1 << 20) if every else left)
+        size = 0
+        while every or size < n:
+            data = os.read(fd, piece if every else min(n - size, piece))
             if not data:
                 break
             parts.append(data)
-            left -= len(data)
+            size += len(data)
+            if size > most:
+                if self.regular:  # nothing is lost
+                    os.lseek(fd, -size, 1)
+                raise node.Limit("%s: more than the %d bytes that one message can carry" % (os.fsdecode(self.path), most))
             if not every and not self.regular:
                 break
-        if every and not left:
-            raise node.Limit("the file is longer than a message of %d bytes: read it in pieces" % node.up.most)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def write(self, data):
@@ -139,11 +164,11 @@ class File:
     def close(self, times=None):
         if self.fd is None:
             return
-        times = times or self.times
         try:
+            times = times_of(times) or self.times
             if self.part is not None:
                 self.finish()
-            if times is not None:
+            if times is not None and self.regular:
                 os.utime(self.fd, tuple(times))
             if self.sync:
                 os.fsync(self.fd)
@@ -194,4 +219,4 @@ File.__module__ = "remora"
 
 
 def open(path, mode="r", options=None):
-    return File(path, mode, options or {})
+    return File(path_of(path), "r" if mode is None else mode, map_of(options))
