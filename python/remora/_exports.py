@@ -233,6 +233,7 @@ def _lent_coroutine(event: Any, coroutine: Any) -> bool:
     """A coroutine function was called: what the caller wants is what it returns."""
     from . import _asyncio
 
+    _capi.remora_event_done(event)  # from here on whoever runs the steps, on whatever thread, enters and leaves it
     steps = _asyncio.in_chain(event, coroutine)
     loop = _asyncio.loop_elsewhere()
     if loop is None:
@@ -249,7 +250,6 @@ def _lent_coroutine(event: Any, coroutine: Any) -> bool:
 
     import asyncio
 
-    _capi.remora_event_done(event)  # from here on the loop's thread enters and leaves it
     asyncio.run_coroutine_threadsafe(answer(), loop)
     return False
 

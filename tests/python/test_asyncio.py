@@ -214,3 +214,14 @@ def test_a_lent_coroutine_function_runs_in_the_loop_that_awaits():
             assert call(doubled, 4) == 8  # this thread cannot run its loop meanwhile
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_what_ran_in_another_thread_leaves_no_chain_behind(conn):
+    """Else all later calls of this thread would be one chain, and a wait for one would run the callbacks of the others."""
+    async def main():
+        assert remora.can_on(conn, "far_things.call")(doubled, 4) == 8
+
+    asyncio.run(main())
+    chain = remora.can_on(conn, "eval")
+    first, second = (chain("__import__('_remora_node').up.chain") for _ in range(2))
+    assert first != second
