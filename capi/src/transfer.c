@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,9 +262,12 @@ static int transfer_piece_down(transfer *t, const remora_value *v, remora_error 
   return 0;
 }
 
+/* What the far side says: it may say anything. */
 static struct timespec transfer_time(double seconds) {
-  double whole = floor(seconds);
-  return (struct timespec){.tv_sec = (time_t)whole, .tv_nsec = (long)((seconds - whole) * 1e9)};
+  if (!(seconds > -1e11 && seconds < 1e11)) return (struct timespec){.tv_nsec = UTIME_OMIT};
+  time_t whole = (time_t)seconds;
+  if ((double)whole > seconds) whole--;
+  return (struct timespec){.tv_sec = whole, .tv_nsec = (long)((seconds - (double)whole) * 1e9)};
 }
 
 /* Permissions and times, then it takes its place. */

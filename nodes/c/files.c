@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -136,8 +135,11 @@ static bool files_null(const remora_value *v) { return !v || remora_value_kind(v
 static void file_set_times(file *f, const remora_value *times) {
   if (files_null(times) || remora_length(times) != 2 || !f->regular) return;
   for (size_t i = 0; i < 2; i++) {
-    double t = remora_as_float(remora_at(times, i)), whole = floor(t);
-    f->times[i] = (struct timespec){.tv_sec = (time_t)whole, .tv_nsec = (long)((t - whole) * 1e9)};
+    double t = remora_as_float(remora_at(times, i));
+    if (!(t > -1e11 && t < 1e11)) return;
+    time_t whole = (time_t)t;
+    if ((double)whole > t) whole--;
+    f->times[i] = (struct timespec){.tv_sec = whole, .tv_nsec = (long)((t - (double)whole) * 1e9)};
   }
   f->timed = true;
 }
