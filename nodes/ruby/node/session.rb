@@ -125,7 +125,8 @@ module Remora
       key = [kind, call]
       raise Fault, "two unfinished messages with the same id" if @incoming.key?(key)
       raise Fault, "too many unfinished messages" if @incoming.size >= 1024
-      incoming = Incoming.new(kind, flags, mlen, call, aux, id, chain, size, "".b)
+      incoming = Incoming.new(kind, flags, mlen, call, aux, id, chain, size,
+                              String.new(capacity: [size, 2 * PIECE].min))  # grown bit by bit it is up to twice as large
       @incoming[key] = incoming
       (@blocked[id] ||= []) << incoming if kind == CALL
       complete(incoming) if size == 0

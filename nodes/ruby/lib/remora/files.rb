@@ -43,9 +43,11 @@ module Remora
     # So many bytes were moved. Else the collector comes only when some 50 MB of dead strings are there.
     def moved(size)
       @moved = (@moved || 0) + size
-      return if @moved < 4 << 20
+      return if @moved < (@enough ||= 4 << 20)
       @moved = 0
-      GC.start(full_mark: false)
+      started = Remora.clock
+      GC.start  # all of it: a quick one takes some of these strings for old
+      @enough = [4 << 20, ((Remora.clock - started) * (1 << 30)).to_i].max  # in a large process it takes longer than the moving
     end
 
     # A file of this host, as the near side has it in its hands.
