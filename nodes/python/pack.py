@@ -9,7 +9,7 @@ import tokenize
 import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PARTS = "base", "values", "proxies", "calls", "session", "main", "log", "modules"  # one program, in this order
+PARTS = "base", "values", "proxies", "calls", "session", "main", "modules"  # one program, in this order
 # One statement: reads exactly as many bytes as the program has, past sys.stdin, and runs them in a module of its own.
 READ = ('b=b"";exec("while len(b)<%d:b+=os.read(0,%d-len(b))or os._exit(1)");'
         'm=sys.modules["_remora_node"]=type(os)("_remora_node");m.boot=b;')

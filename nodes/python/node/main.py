@@ -110,13 +110,14 @@ class Node(Session):
             setattr(sys, name, stream)
             setattr(sys, "__%s__" % name, stream)
         _signal_quietly()
-        if self.told.get("log"):
-            begin_logs(self.told["log"])
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.forked)
         self.second = _thread.start_new_thread(self.understudy, NONE)
         if self.told.get("watchdog"):
             _thread.start_new_thread(self.watch_near, (self.told["watchdog"] / 1000,))
+        if self.told.get("log"):
+            from remora._log import begin
+            begin(self.told["log"])
 
     def forked(self):  # later
         """A child of user code must not keep the wire open, nor use it."""
@@ -391,7 +392,7 @@ class Node(Session):
                     for session in sessions:
                         session.flush()
                     if self.logs:
-                        send_logs()
+                        self.logs.send()
                 seen = now
         except BaseException as error:
             fatal(error)
@@ -407,7 +408,7 @@ class Node(Session):
                     start = clock()
                     rest = 60
                     if self.logs:
-                        send_logs()
+                        self.logs.send()
                         rest = 0.1
                     ready = poll(max(1, int((min(self.next_beat(start), start + rest) - start) * 1000)))
                     self.handle(ready)

@@ -12,7 +12,7 @@ class Finder:
 
     def find_spec(self, name, path=None, target=None):  # later
         if name == "logging" and self.own and up.logs:
-            return find_logging(name)
+            return up.logs.find(name)
         if (name == "remora" or name[:7] == "remora.") != self.own:
             return None
         parent = name.rpartition(".")[0]

@@ -1,8 +1,14 @@
-# Part of the node's one program, behind those before it in embed.py: all share one namespace.
-# Log records for the near side. Whoever logs only puts them into a buffer; the understudy sends them, when nothing else waits.
+"""Log records for the near side. Whoever logs only puts them into a buffer; the understudy sends them, when nothing else
+waits. Fetched when the near side wants records."""
+import select
+import sys
+import _thread
+from collections import deque
+
+from _remora_node import LOG, clock, pack_head, to_text, up
 
 
-class Logs:  # later
+class Logs:
     """What `logging` and connections onwards say, until it is sent: at most `budget` bytes a second; what does not fit is
     counted. None of this may wait for anything."""
 
@@ -21,6 +27,9 @@ class Logs:  # later
         self.lock = _thread.RLock()
         self.allowance = 16384
         self.counted = clock()
+        poller = select.poll()
+        poller.register(up.wfd, select.POLLOUT)
+        self.writable = poller.poll
 
     def selects(self, name):
         found = self.known.get(name)
@@ -115,18 +124,30 @@ class Logs:  # later
             more["hops"] = list(more.get("hops") or ()) + [name]
             self.add(row)
 
+    def send(self):
+        """By the understudy: everything else goes first, and nobody waits for the near side to read these."""
+        with up.write_lock:
+            if up.out or up.printed or up.closed or not self.writable(0):
+                return
+            frames = self.frames()
+            if frames:
+                up.write(frames)
 
-def send_logs():  # later
-    """By the understudy: everything else goes first, and nobody waits for the near side to read these."""
-    with up.write_lock:
-        if up.out or up.printed or up.closed or not up.writable(0):
-            return
-        frames = up.logs.frames()
-        if frames:
-            up.write(frames)
+    def find(self, name):
+        """The spec of `logging`, which tells us when it has been loaded."""
+        from _frozen_importlib_external import PathFinder
+        spec = PathFinder.find_spec(name)
+        if spec is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module):
+                load(module)
+                watch()
+            spec.loader.exec_module = exec_module
+        return spec
 
 
-def watch_logging():  # later
+def watch():
     """`logging` has been loaded. Not by a handler of the root: basicConfig would then do nothing, and dictConfig would take it away."""
     import logging
     call_handlers = logging.Logger.callHandlers
@@ -147,24 +168,7 @@ def watch_logging():  # later
         logging.root.setLevel(least)
 
 
-def find_logging(name):  # later
-    """The spec of `logging`, which tells us when it has been loaded."""
-    from _frozen_importlib_external import PathFinder
-    spec = PathFinder.find_spec(name)
-    if spec is not None:
-        load = spec.loader.exec_module
-
-        def exec_module(module):
-            load(module)
-            watch_logging()
-        spec.loader.exec_module = exec_module
-    return spec
-
-
-def begin_logs(told):  # later
+def begin(told):
     up.logs = Logs(told)
-    poller = select.poll()
-    poller.register(up.wfd, select.POLLOUT)
-    up.writable = poller.poll
     if "logging" in sys.modules:
-        watch_logging()
+        watch()
