@@ -113,7 +113,9 @@ rm -f "$logs"/*.result
 if [ $# -gt 0 ]; then
   for name; do run "$name"; done
 else
+  set -m # else what runs in the background ignores Ctrl-C, and tests of that with it
   (for name in carriers interop object_remote cli matrix lua; do run "$name"; done) &
+  set +m
   for name in unit clang asan tsan valgrind python ruby node docs tree; do run "$name"; done
   wait
 fi
