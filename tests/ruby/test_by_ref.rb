@@ -76,10 +76,11 @@ class TestByRef < FarTest
 
   def test_the_first_of_several_while_another_thread_runs_the_block
     entered, leave = Queue.new, Queue.new
+    shut = Remora.new_on(conn, "far_containers.Turnstile")
     held = Remora.start(turnstile).wait("held").then { entered << 1 and leave.pop } # not yet there: else the block runs here
     turnstile.open
     entered.pop # on the dispatcher
-    other = Remora.start(turnstile).wait("never")
+    other = Remora.start(shut).wait("never")
     assert_raises(Remora::Timeout) { Remora.await_any(held, other, timeout: 0.05) }
     leave << 5
     assert Remora.await_any(held, other, timeout: 10).equal?(held)
