@@ -463,6 +463,11 @@ REMORA_API uint64_t remora_event_sink(const remora_event *event);  /* LOG: the n
 REMORA_API const char *remora_event_data(const remora_event *event, size_t *length); /* OUTPUT; *borrowed* */
 /* From here to the answer, calls that this thread makes descend from the event's call. */
 REMORA_API void remora_event_enter(remora_event *event);
+/* The call of the far side that this thread runs, as a number; 0 when it runs none. Whoever goes on with it on another thread gives the number to that one: what is called from
+ * there then descends from it too, and a far side that waits for the answer serves it. */
+REMORA_API uint64_t remora_chain(void);
+/* From here on calls that this thread makes descend from that call; of none with 0. For a thread that the library does not call. */
+REMORA_API void remora_chain_enter(uint64_t chain);
 /* Answers a CALL. 0; -1 with an error when the value cannot be sent (the far side then gets that error). */
 REMORA_API int remora_event_reply(remora_event *event, const remora_value *value, remora_error **err);
 /* Answers a CALL with an error; *steals* error. */

@@ -292,6 +292,10 @@ void remora_event_enter(remora_event *e) {
   call_chain = e->message->head.chain;
 }
 
+uint64_t remora_chain(void) { return call_chain; }
+
+void remora_chain_enter(uint64_t chain) { call_chain = chain; }
+
 static void event_leave(remora_event *e) {
   if (!e->entered) return;
   e->entered = false;

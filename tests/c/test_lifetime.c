@@ -391,6 +391,46 @@ static void *pull_by_hand(void *argument) {
   return NULL;
 }
 
+typedef struct handed {
+  remora_proxy *identity;
+  remora_value *result;
+  uint64_t chain;
+} handed;
+
+static void *goes_on(void *argument) {
+  handed *h = argument;
+  assert_int_equal(remora_chain(), 0);
+  remora_chain_enter(h->chain);
+  h->result = call(h->identity, NULL, pack("i", 42)); /* the far side waits in a call: it serves this one as it descends from that */
+  remora_chain_enter(0);
+  return NULL;
+}
+
+static remora_value *handed_call(void *userdata, const char *method, const remora_value *args, remora_error **err) {
+  (void)method, (void)args, (void)err;
+  handed *h = userdata;
+  h->chain = remora_chain();
+  assert_int_not_equal(h->chain, 0);
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, goes_on, h), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  return h->result;
+}
+
+static void test_a_call_that_goes_on_on_another_thread(void **state) {
+  (void)state;
+  static const remora_class cls = {.size = sizeof cls, .name = "test.Handed", .traits = "call", .call = handed_call};
+  remora_conn *c = connect_here();
+  handed h = {.identity = far(c, "identity")};
+  remora_object *object = remora_export(NULL, &cls, &h, NULL);
+  assert_int_equal(remora_chain(), 0);
+  assert_int_equal(int_of(run(c, "apply", pack("oi", object, 1))), 42);
+  assert_int_equal(remora_chain(), 0);
+  (void)remora_object_unref(object);
+  (void)remora_proxy_unref(h.identity);
+  finish(c);
+}
+
 static void test_events_pulled_by_hand(void **state) {
   (void)state;
   remora_conn *c = connect_here();
@@ -521,6 +561,7 @@ int main(void) {
       cmocka_unit_test(test_fork),
       cmocka_unit_test(test_output_comes_before_the_result),
       cmocka_unit_test(test_events_pulled_by_hand),
+      cmocka_unit_test(test_a_call_that_goes_on_on_another_thread),
       cmocka_unit_test(test_waits_serve_the_default_queue),
       cmocka_unit_test(test_two_servers),
       cmocka_unit_test(test_shutdown), /* nothing goes after it */

@@ -141,6 +141,33 @@ class TestCallbacks < FarTest
     assert_equal ["a\n", "b\n"], Remora.can_on(conn, "builtins.list").call(io)
   end
 
+  # Who waits serves, else the dispatcher does: an enumerator belongs to neither.
+  def test_a_lent_enumerator_that_two_threads_read
+    numbers = Remora.can_on(conn, "builtins.iter").call((0..).each)
+    assert_equal [0], far("consume").call(numbers, 1)
+    read = Queue.new
+    Remora.start(far("consume")).call(numbers, 3).on_resolution { |*how| read << how }
+    assert_equal [true, [1, 2, 3], nil], read.pop
+    assert_equal [4, 5], far("consume").call(numbers, 2)
+  end
+
+  def test_a_lent_enumerator_that_calls_who_reads_it
+    add = far("add")
+    assert_equal [100, 101, 102], far("consume").call(Enumerator.new { |out| 3.times { |i| out << add.call(i, 100) } })
+    nested = Enumerator.new { |out| 3.times { |i| out << far("call").call(->(x) { add.call(x, 1) }, i) } }
+    assert_equal [1, 2, 3], far("consume").call(nested)
+    assert_equal "abab", conn.run(%w[cat], input: Enumerator.new { |out| 2.times { out << add.call("a", "b") } }).stdout
+  end
+
+  def test_a_lent_enumerator_that_nobody_reads_on_leaves_no_thread
+    threads = Thread.list.size
+    20.times { assert_equal [0], far("consume").call((0..).each, 1) }
+    eventually do
+      GC.start
+      Thread.list.size <= threads + 3
+    end
+  end
+
   def test_an_error_in_a_lent_enumerator
     seen = []
     generator = Enumerator.new do |out|

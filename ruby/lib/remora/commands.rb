@@ -41,7 +41,7 @@ module Remora
     class Input
       def initialize(guard, source)
         @guard, @source = guard, source
-        @pieces = source.each unless source.respond_to?(:read)
+        @pieces = Cursor.new(source) unless source.respond_to?(:read)
       end
 
       def read(n)
@@ -52,11 +52,11 @@ module Remora
       private
 
       def piece
-        loop do
-          data = @pieces.next
-          return data unless data.empty? # that would be the end
+        done = false
+        until done
+          done, (data,) = @pieces.batch(1)
+          return data unless data.nil? || data.empty? # empty would be the end
         end
-        nil
       end
     end
 

@@ -37,24 +37,85 @@ module Remora
     end
   end
 
+  # The items of anything with each, in pieces, on a thread of their own: an Enumerator is a fiber, and a fiber belongs to one thread, while who
+  # serves the far side is now a thread that waits and now the dispatcher.
+  class Pull
+    SECONDS = 0.005 # a batch is not made to wait longer for its items
+
+    def initialize(source)
+      @requests = self.class.start(source)
+      ObjectSpace.define_finalizer(self, self.class.ending(@requests)) # the far side may never read to the end
+    end
+
+    # [done, [item, ...]] of at most n items. An error after some items is kept for the next batch.
+    def batch(count)
+      @requests << [count, Capi.remora_chain, answer = Queue.new]
+      done, items, error = answer.pop
+      @requests.close if done
+      raise error if error
+      [done, items]
+    rescue ClosedQueueError
+      [true, []]
+    end
+
+    class << self
+      # Neither of these two may know the Pull itself, which could never be collected then.
+      def start(source)
+        requests = Queue.new
+        Thread.new { serve(requests, source) }.name = "remora items"
+        requests
+      end
+
+      def ending(requests)
+        proc { requests.close }
+      end
+
+      private
+
+      def serve(requests, source)
+        Thread.current.report_on_exception = false
+        items = Kernel.instance_method(:to_enum).bind_call(source, :each)
+        late = nil
+        while (count, chain, answer = requests.pop)
+          Capi.remora_chain_enter(chain) # the far side waits for these items: it serves what is called for them
+          found, error, done = late ? [[], late, false] : take(items, count)
+          late = found.empty? ? nil : error
+          answer << [done, found, (error if found.empty?)]
+          break if done
+        end
+      end
+
+      # [items, error, done]
+      def take(items, count)
+        found = []
+        till = Internal.now + SECONDS
+        count.times do
+          found << items.next
+          break if Internal.now > till
+        end
+        [found, nil, false]
+      rescue StopIteration
+        [found, nil, true]
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        [found, e, false] # it is raised where the batch was asked for
+      end
+    end
+  end
+
   # What a far iterator of an object of ours reads from.
   class Cursor
-    SECONDS = 0.005 # a batch is not made to wait longer for its items
     MAX_BATCH = 4096
 
     def initialize(source)
       @list = list_of(source)
       @at = 0
-      @items = Kernel.instance_method(:to_enum).bind_call(source, :each) unless @list
+      @pull = Pull.new(source) unless @list
     end
 
-    # [done, [item, ...]] of at most n items. An error after some items is kept for the next batch.
+    # [done, [item, ...]] of at most n items.
     def batch(count)
       count = [count, MAX_BATCH].min
-      return slice(count) if @list
-      late, @late = @late, nil
-      raise late if late
-      pull(count)
+      @list ? slice(count) : @pull.batch(count)
     end
 
     private
@@ -70,22 +131,6 @@ module Remora
       items = @list[@at, count] || []
       @at += items.size
       [@at >= @list.size, items]
-    end
-
-    def pull(count)
-      items = []
-      till = Internal.now + SECONDS
-      count.times do
-        items << @items.next
-        break if Internal.now > till
-      end
-      [false, items]
-    rescue StopIteration
-      [true, items]
-    rescue StandardError => e
-      raise if items.empty?
-      @late = e
-      [false, items]
     end
   end
 end
