@@ -2,12 +2,15 @@
 
 #include "python_values.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <structmember.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 /* --------------------------------------------------------------------------------------------------------------- waiting */
 
@@ -27,6 +30,10 @@ static int run_event(remora_queue *queue, remora_future *future) {
   Py_XDECREF(done);
   return done ? 0 : -1;
 }
+
+/* A signal may come to another thread of the interpreter just before the main thread sleeps, which alone acts on signals: it looks again now and then. */
+enum { SIGNALS_MS = 250 };
+static bool acts_on_signals(void) { return (pid_t)syscall(SYS_gettid) == getpid(); }
 
 /* 1 the future is ready, 0 the time is up, -1 an exception is set. The interpreter's lock is kept while it looks and given away while it sleeps. */
 static int wait_for(remora_future *future, int64_t ms) {
@@ -54,8 +61,9 @@ static int wait_for(remora_future *future, int64_t ms) {
       break;
     }
     if (ms > 0 && (left = until - now_ms()) < 0) left = 0;
-    Py_BEGIN_ALLOW_THREADS state = remora_wait_for(future, queue, left);
-    Py_END_ALLOW_THREADS
+    bool looks = (left < 0 || left > SIGNALS_MS) && acts_on_signals();
+    Py_BEGIN_ALLOW_THREADS state = remora_wait_for(future, queue, looks ? SIGNALS_MS : left);
+    Py_END_ALLOW_THREADS if (looks && state == REMORA_WAIT_TIMEOUT) state = REMORA_WAIT_INTERRUPTED;
   }
 }
 

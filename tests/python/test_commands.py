@@ -3,12 +3,15 @@ import asyncio
 import io
 import os
 import signal
+import sys
 import threading
 import time
 
 import pytest
 
 import remora
+
+from conftest import eventually
 
 FARS = os.environ.get("REMORA_TEST_FARS", "python").split()
 
@@ -138,6 +141,28 @@ def test_much_output_in_order_and_bounded(conn):
     assert conn.run(["seq", "300000"], on_output=lambda stream, data: got.append(data)).ok
     assert b"".join(got) == "".join("%d\n" % i for i in range(1, 300001)).encode()
     assert max(map(len, got)) <= 256 * 1024
+
+
+def test_what_is_collected_meanwhile_is_bounded(conn, tmp_path):
+    """The first piece is held until the command cannot write any more; the next has all that came meanwhile."""
+    full = tmp_path / "full"
+    got = []
+
+    def take(stream, data):
+        if not got:
+            eventually(full.exists)
+        got.append(len(data))
+
+    assert conn.run([sys.executable, "-c", """if True:
+        import os, select, sys
+        left = 4000
+        while left:
+            if not select.select([], [1], [], 0.5)[1]:
+                open(sys.argv[1], "w").close()
+            os.write(1, b"x" * 1000)
+            left -= 1
+        """, str(full)], on_output=take).ok
+    assert sum(got) == 4000000 and max(got) <= 256 * 1024
 
 
 def test_a_slow_reader_holds_the_command_up(conn, tmp_path):

@@ -35,7 +35,8 @@ def test_ctrl_c(tmp_path, wait):
         forever = threading.Event()
         def ready():
             print("ready", flush=True)
-            forever.wait(60)
+            while not forever.wait(0.1):  # Python loses a signal that comes just before one long wait
+                pass
         conn = remora.connect("-")
         try:
             %s
@@ -46,6 +47,27 @@ def test_ctrl_c(tmp_path, wait):
     """ % WAITS[wait])
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert out == "interrupted\n", err
+
+
+@pytest.mark.parametrize("limit", ["", "60"])
+def test_a_signal_that_another_thread_takes(tmp_path, limit):
+    """The kernel gives a signal to any thread that lets it in, which the one that waits does not at every moment."""
+    process = start_script(tmp_path, """
+        import os, remora, signal, threading, time
+        def takes():
+            while open("/proc/self/task/%%d/stat" %% os.getpid()).read().rsplit(")", 1)[1].split()[0] != "S":
+                time.sleep(0.01)
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        conn = remora.connect("-")
+        future = remora.start(remora.can_on(conn, "far_things.nap"))(60)
+        threading.Thread(target=takes, daemon=True).start()
+        try:
+            future.result(%s)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """ % limit)
     out, err = process.communicate(timeout=10)
     assert out == "interrupted\n", err
 

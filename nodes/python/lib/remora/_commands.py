@@ -212,7 +212,8 @@ class Command:
                     os.read(waker, 4096)
                 elif fd in streams:
                     number, stream = streams[fd]
-                    data = os.read(fd, PIECE)
+                    bounded = self.output is not None and self.why is None
+                    data = os.read(fd, min(PIECE, MOST - self.sizes[number]) if bounded else PIECE)
                     if not data:
                         stream.close()
                         del streams[fd]
