@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 /* Exit statuses; docs/cli.md has the table. */
 enum {
@@ -26,9 +27,10 @@ typedef struct settings {
   const char *command;     /* "call" */
   remora_options *options; /* for every connection */
   bool json, json_args, verbose;
-  int64_t timeout; /* ms, -1: none */
-  size_t parallel; /* run: connections at the same time */
-  char **operands; /* what stands behind the options */
+  int64_t timeout;   /* ms, -1: none */
+  size_t parallel;   /* run: connections at the same time */
+  const char *input; /* run: the file that the commands read, "-": standard input; or NULL */
+  char **operands;   /* what stands behind the options */
   size_t noperands;
 } settings;
 
@@ -68,6 +70,17 @@ void show_json(FILE *to, const remora_value *value);
 void show_result(FILE *to, const remora_value *value);
 /* Bytes as JSON: a string if they are UTF-8, else $bytes. */
 void show_json_bytes(FILE *to, const char *bytes, size_t length);
+
+/* ----------------------------------------------------------------------------------------------------- input.c */
+
+typedef struct input input;
+
+/* A file, or standard input if it is "-"; with several readers what is no file is read to its end now. Ends the process when it cannot be read. */
+input *input_open(const char *path, bool several);
+/* Where a reader begins. */
+off_t input_begin(const input *i);
+/* The answer to a far read(n) that is being served: *new*; NULL with *err; NULL alone when it follows from another thread. */
+remora_value *input_take(const input *i, off_t *at, size_t n, remora_error **err);
 
 /* ------------------------------------------------------------------------------------------------- arguments.c */
 

@@ -16,13 +16,15 @@ typedef struct host {
   struct crowd *crowd;
   remora_future *future; /* the connection, then the command */
   remora_conn *conn;
-  remora_object *sink; /* takes output; we lend it */
+  remora_object *sink, *source; /* takes output, gives input; we lend them */
+  off_t at;                     /* in the input */
   line_buffer lines[2];
   bool connecting, done;
 } host;
 
 typedef struct crowd {
   const settings *s;
+  input *input; /* or NULL */
   host *hosts;
   size_t nhosts, started, running, left;
   remora_value *argv;
@@ -84,6 +86,20 @@ static remora_value *sink_call(void *userdata, const char *method, const remora_
 }
 
 static const remora_class sink_class = {sizeof sink_class, "remora.output", "call", sink_call};
+
+/* The far side calls read(n) of this. */
+static remora_value *source_call(void *userdata, const char *method, const remora_value *args, remora_error **err) {
+  host *h = userdata;
+  int64_t n;
+  if (strcmp(method, "read") != 0) {
+    *err = remora_error_new(REMORA_E_NOTFOUND, "the input has but read");
+    return NULL;
+  }
+  if (remora_unpack(args, err, "I", &n) != 0) return NULL;
+  return input_take(h->crowd->input, &h->at, n > 0 ? (size_t)n : 1, err);
+}
+
+static const remora_class source_class = {sizeof source_class, "remora.input", "", source_call};
 
 /* --------------------------------------------------------------------------------------------------------- results */
 
@@ -176,6 +192,11 @@ static remora_value *command_options(host *h, remora_error **err) {
     h->sink = remora_export(NULL, &sink_class, h, NULL);
     if (!h->sink || remora_set(options, "output", remora_value_of_object(h->sink)) != 0) goto fail;
   }
+  if (h->crowd->input) {
+    h->at = input_begin(h->crowd->input);
+    h->source = remora_export(NULL, &source_class, h, NULL);
+    if (!h->source || remora_set(options, "input", remora_value_of_object(h->source)) != 0) goto fail;
+  }
   if (s->timeout >= 0 && remora_set(options, "timeout", remora_int(s->timeout)) != 0) goto fail;
   return options;
 fail:
@@ -242,6 +263,7 @@ int run_main(const settings *s) {
     if (remora_append(c.argv, remora_str(s->operands[i])) != 0)
       settings_wrong(s->command, "\"%s\" is not UTF-8", s->operands[i]);
   c.nhosts = c.left = split;
+  if (s->input) c.input = input_open(s->input, split > 1);
   if (!(c.hosts = calloc(split, sizeof *c.hosts))) wait_die("out of memory");
   for (size_t i = 0; i < split; i++) c.hosts[i] = (host){.spec = s->operands[i], .crowd = &c};
   while (c.left) {
@@ -263,6 +285,7 @@ int run_main(const settings *s) {
     if (h->conn) (void)remora_conn_wait_closed(h->conn, 4000);
     (void)remora_conn_unref(h->conn);
     (void)remora_object_unref(h->sink);
+    (void)remora_object_unref(h->source);
     free(h->lines[0].text);
     free(h->lines[1].text);
   }

@@ -12,7 +12,7 @@
 enum { CALL = 1, REPL = 2, RUN = 4, ALL = CALL | REPL | RUN };
 
 /* Letters of options that have none in short. */
-enum { JSON = 256, JSON_ARGS, CONNECT_TIMEOUT };
+enum { JSON = 256, JSON_ARGS, CONNECT_TIMEOUT, INPUT };
 
 static const struct {
   int letter;
@@ -31,6 +31,7 @@ static const struct {
     {'F', NULL, "FILE", ALL, "the configuration file for ssh"},
     {JSON, "json", NULL, CALL | RUN, "write JSON"},
     {JSON_ARGS, "json-args", NULL, CALL, "every ARG is JSON"},
+    {INPUT, "input", "FILE", RUN, "what the command reads, of several hosts each all of it; -: standard input"},
     {'p', "parallel", "N", RUN, "so many hosts at the same time (32)"},
     {'v', "verbose", NULL, CALL, "show the far traceback of an error"},
     {'h', "help", NULL, ALL, "show this"},
@@ -201,6 +202,9 @@ void settings_read(settings *s, int argc, char **argv) {
       break;
     case JSON_ARGS:
       s->json_args = true;
+      break;
+    case INPUT:
+      s->input = optarg;
       break;
     case 'p':
       s->parallel = count(s, optarg);

@@ -11,7 +11,7 @@ _remora() {
   case $command in
   repl) ;;
   call) options+=" --json --json-args --verbose" ;;
-  run) options+=" --json --parallel" ;;
+  run) options+=" --json --input --parallel" ;;
   *) return ;;
   esac
   # What stands behind the options: how many words, and whether the command of `run` has begun.
@@ -26,7 +26,7 @@ _remora() {
     elif [ $operands = 0 ] && [[ $word == -?* ]]; then
       case $word in
       --*=*) ;;
-      -n | --node | -t | --timeout | --connect-timeout | -i | --interpreter | -e | --env | -C | --cwd | -o | -F | -p | --parallel) skip=1 ;;
+      -n | --node | -t | --timeout | --connect-timeout | -i | --interpreter | -e | --env | -C | --cwd | -o | -F | --input | -p | --parallel) skip=1 ;;
       esac
     else
       operands=$((operands + 1))
@@ -36,7 +36,7 @@ _remora() {
     case $prev in
     -n | --node) mapfile -t COMPREPLY < <(compgen -W "python ruby lua perl c" -- "$cur") ;;
     -e | --env) mapfile -t COMPREPLY < <(compgen -v -- "$cur") ;;
-    -F | -i | --interpreter) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+    -F | -i | --interpreter | --input) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     esac
   elif [ $begun = 1 ]; then
     if [ "${COMP_WORDS[COMP_CWORD - 1]}" = -- ]; then

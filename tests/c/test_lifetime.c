@@ -401,7 +401,8 @@ static void *goes_on(void *argument) {
   handed *h = argument;
   assert_int_equal(remora_chain(), 0);
   remora_chain_enter(h->chain);
-  h->result = call(h->identity, NULL, pack("i", 42)); /* the far side waits in a call: it serves this one as it descends from that */
+  h->result = call(h->identity, NULL,
+                   pack("i", 42)); /* the far side waits in a call: it serves this one as it descends from that */
   remora_chain_enter(0);
   return NULL;
 }

@@ -27,6 +27,51 @@ def test_no_shell_and_no_input(remora):
     assert (done.status, done.out) == (0, "")
 
 
+def test_standard_input_where_it_is_wanted(remora):
+    done = remora("run", "--input", "-", "-", "--", "cat", stdin="for it\n" * 100000)
+    assert (done.status, done.out) == (0, "for it\n" * 100000)
+
+
+@pytest.mark.parametrize("node", ["python", "ruby", "lua", "perl", "c"])
+def test_input_of_every_far_language(remora, node, tmp_path):
+    (tmp_path / "in").write_bytes(bytes(range(256)) * 4096)
+    done = remora("run", "-n", node, "--input", str(tmp_path / "in"), "-", "--", "cat", text=False)
+    assert (done.status, done.err) == (0, b"") and done.out == bytes(range(256)) * 4096
+
+
+@pytest.mark.parametrize("how", ["file", "pipe"])
+def test_input_of_several_hosts(remora, how, tmp_path):
+    (tmp_path / "in").write_text("x" * 3000000)
+    given = {"stdin": "x" * 3000000} if how == "pipe" else {}
+    done = remora("run", "--input", "-" if given else str(tmp_path / "in"), "-", "-", "-", "--", "wc", "-c", **given)
+    assert (done.status, done.out) == (0, "-: 3000000\n" * 3)
+
+
+def test_input_flows_as_it_comes(start):
+    process = start("run", "--input", "-", "-", "--", "cat")
+    for line in ("one\n", "two\n"):
+        process.stdin.write(line)
+        process.stdin.flush()
+        assert process.stdout.readline() == line
+    process.communicate(timeout=20)  # the end of its input
+    assert process.returncode == 0
+
+
+def test_a_command_that_ends_before_its_input(start):
+    process = start("run", "--input", "-", "-", "--", "head", "-n1")
+    process.stdin.write("one\n")
+    process.stdin.flush()
+    assert process.wait(20) == 0 and process.stdout.read() == "one\n"
+
+
+def test_input_that_cannot_be_read(remora, tmp_path):
+    for path, why in [(str(tmp_path / "none"), "No such file"), (str(tmp_path), "Is a directory")]:
+        done = remora("run", "--input", path, "-", "--", "cat")
+        assert (done.status, done.out) == (2, "") and "--input: %s: %s" % (path, why) in done.err
+    done = remora("run", "--input", "/proc/self/mem", "-", "--", "cat")
+    assert (done.status, done.out) == (126, "") and "Input/output error" in done.err
+
+
 def test_several_hosts(remora):
     done = remora("run", "-", "-", "-", "--", "sh", "-c", "echo out; echo err >&2; printf half")
     assert done.status == 0
