@@ -225,6 +225,27 @@ def test_output_order_and_partial_lines(thing):
     assert thing.near.output[1] == b"one two\nthree\nfour"
 
 
+# From now on the thread that stands in for the main one is slow between reading output and writing: the main thread has an answer by then.
+SLOW = """
+import _remora_node as node, _thread, time
+def outputs(up=node.up, inner=node.up.outputs, main=node.MAIN, me=_thread.get_ident, time=time):
+    made = inner()
+    end = time.time() + 0.5
+    while me() != main and not up.out and time.time() < end:
+        time.sleep(0.001)
+    time.sleep(0.01)
+    return made
+node.up.outputs = outputs
+"""
+
+
+def test_no_answer_overtakes_what_a_child_has_written(near):
+    n = near()
+    n.can("builtins.exec")(SLOW)
+    assert n.can("subprocess.call")(["head", "-c", "300000", "/dev/zero"]) == 0
+    assert len(n.output[1]) == 300000
+
+
 def test_child_that_fills_the_pipe(near):
     n = near()
     assert n.can("subprocess.call")(["sh", "-c", "head -c 300000 /dev/zero; exit 3"]) == 3

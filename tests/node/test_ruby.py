@@ -404,6 +404,29 @@ def test_output_of_many_kinds(near):
     assert n.output[1].endswith(b"trapped\n")
 
 
+# From now on the thread that stands in for the main one is slow between reading output and writing: the main thread has an answer by then.
+SLOW = """
+Remora::Node.prepend(Module.new do
+  def outputs
+    made = super
+    till = Remora.clock + 0.5
+    sleep 0.001 until Thread.current.equal?(Remora::MAIN) || !@out.empty? || Remora.clock > till
+    sleep 0.01
+    made
+  end
+end)
+nil
+"""
+
+
+def test_no_answer_overtakes_what_a_child_has_written(near):
+    n = near()
+    evaluate = n.can("Kernel.eval")
+    assert evaluate(SLOW) is None
+    assert evaluate("system('head -c 300000 /dev/zero'); $?.exitstatus") == 0
+    assert len(n.output[1]) == 300000
+
+
 def test_child_that_fills_the_pipe(near):
     n = near()
     assert n.can("Kernel.eval")("system('head -c 300000 /dev/zero; exit 3'); $?.exitstatus") == 3

@@ -177,15 +177,18 @@ class Node(Session):
         """Writes what waits, output before replies. What has no credit holds up the replies behind it."""
         while True:
             with self.write_lock:
+                if self.dropped:
+                    self.release_dropped()
+                n = len(self.out)  # an answer that another thread gives from here on may have output of its call before it
                 for fd, _ in self.spilled(0) if len(self.printed) < 500 else NONE:
                     self.printed.append((self.spills[fd], os.read(fd, 65536)))
                 stuck = self.printed
                 if stuck:
                     data = self.outputs()
                     if not stuck:
-                        data += self.take_out()
+                        data += self.take_out(n)
                 else:
-                    data = self.take_out()
+                    data = self.take_out(n)
                 if data:
                     self.write([data])
             if not stuck or get_ident() != MAIN:

@@ -496,20 +496,20 @@ class Session:
                 pieces[0] = memoryview(pieces[0])[n:]
             os.sched_yield()
 
-    def take_out(self):
-        """Everything that waits to be written, in order; releases behind what may mention them."""
+    def take_out(self, n):
+        """The first n frames that wait to be written."""
         out = self.out
-        if self.dropped:
-            self.release_dropped()
-        if len(out) == 1:
+        if n == 1:
             return out.pop(0)
-        frames = out[:]
-        del out[:len(frames)]
+        frames = out[:n]
+        del out[:n]
         return b"".join(frames)
 
     def flush(self):
         with self.write_lock:
-            data = self.take_out()
+            if self.dropped:  # releases go behind what may mention them
+                self.release_dropped()
+            data = self.take_out(len(self.out))
             if data:
                 self.write([data])
 

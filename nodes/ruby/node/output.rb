@@ -118,9 +118,14 @@ module Remora
     def flush
       until @ending
         @write_lock.synchronize do
+          out = take_out  # before collecting: an answer that another thread gives meanwhile may have output of its call before it
           collect
           data = @printed.empty? ? nil : outputs
-          data = data ? data << take_out : take_out if @printed.empty?
+          if @printed.empty?
+            data = data ? data << out : out
+          elsif !out.empty?
+            @out = out << @out
+          end
           write(data) unless data.nil? || data.empty?
         end
         return if @printed.empty? || !Thread.current.equal?(MAIN)

@@ -432,11 +432,14 @@ module Remora
       finish
     end
 
+    NOTHING = "".b.freeze
+
     # Everything that waits to be written, in order; releases behind what may mention them.
     def take_out
       release_dropped unless @dropped.empty?
+      return NOTHING if @out.empty?
       out = @out
-      @out = "".b unless out.empty?
+      @out = "".b
       out
     end
 
