@@ -241,7 +241,7 @@ bool conn_pump(remora_conn *c) {
     }
     any = true;
     if (got > (ssize_t)FRAME_SMALL) h->bulk = true;
-    c->last_in = uv_now(&h->loop);
+    c->heard = true; /* not when: the loop's clock may be old, if this process was stopped */
     c->far_stopped = false;
     size_t rest = (size_t)got;
     if (n == 2) {

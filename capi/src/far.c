@@ -130,6 +130,8 @@ static void far_watchdog_cb(uv_timer_t *timer) {
   if (now - f->watched > f->silence / 2 + 1000) c->last_in = now; /* who was stopped has not listened */
   f->watched = now;
   (void)conn_pump(c);
+  if (c->heard) c->last_in = now;
+  c->heard = false;
   if (c->state == CONN_CLOSED || now - c->last_in < f->silence) return;
   char why[96];
   (void)snprintf(why, sizeof why, "ended by its watchdog: nothing heard for %llu ms", (unsigned long long)f->silence);

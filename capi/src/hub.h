@@ -202,7 +202,8 @@ struct remora_conn {
   remora_error *why;
   remora_value *hello;
   char *bye;
-  uint64_t last_in, last_look; /* ms */
+  bool heard;                  /* something came since the last look */
+  uint64_t last_in, last_look; /* ms; last_in is what the last look knew */
   uv_timer_t feed;             /* of the far side's watchdog */
   uint64_t fed;                /* session.bytes_out at the last look */
   bool far_stopped;            /* the warden, or /proc, says so */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,7 +160,7 @@ static void liveness_warden(remora_conn *c, const char *line) {
   int n;
   uint64_t now = uv_now(&c->hub->loop);
   if (strcmp(line, "remora alive") == 0) {
-    c->last_in = now;
+    c->heard = true;
     c->far_stopped = false;
   } else if (strcmp(line, "remora stopped") == 0) {
     c->last_look = now;
@@ -242,6 +243,12 @@ static void error_cb(uv_poll_t *poll, int status, int events) {
 
 /* ------------------------------------------------------------------------------------------------------------- the clock */
 
+/* What came while this process had no time to look: timers run before descriptors are read. */
+static bool something_to_read(const remora_conn *c) {
+  struct pollfd p = {.fd = c->proc.from, .events = POLLIN};
+  return poll(&p, 1, 0) == 1;
+}
+
 static void look_cb(uv_timer_t *timer) {
   remora_conn *c = timer->data;
   uint64_t now = uv_now(&c->hub->loop), every = uv_timer_get_repeat(timer);
@@ -249,7 +256,8 @@ static void look_cb(uv_timer_t *timer) {
   if (c->state != CONN_OPEN || c->eof) return;
   bool was_asleep = late > 4 * every + 1000; /* this process, or its machine, was: the silence is ours */
   c->last_look = now;
-  if (was_asleep) c->last_in = now;
+  if (was_asleep || c->heard) c->last_in = now;
+  c->heard = false;
   if (now - c->last_in < (uint64_t)c->options->heartbeat) return;
   if (c->carrier.local_child) {
     uint64_t ticks;
@@ -266,7 +274,7 @@ static void look_cb(uv_timer_t *timer) {
     if (c->carrier.local_child) kill(c->proc.pid, SIGKILL);
     conn_fail(c, REMORA_E_LOST, "%s: the far process has been stopped (SIGSTOP) for %.1f s", c->carrier.name,
               (double)(now - c->stopped_since) / 1000);
-  } else if (!c->far_stopped && now - c->last_in >= dead_after) {
+  } else if (!c->far_stopped && now - c->last_in >= dead_after && !something_to_read(c)) {
     conn_fail(c, REMORA_E_LOST, "%s: no sign of life for %.1f s", c->carrier.name, (double)(now - c->last_in) / 1000);
   }
 }

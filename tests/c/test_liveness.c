@@ -82,6 +82,25 @@ static void test_stopped_for_a_moment(void **state) {
   }
 }
 
+/* It was we who did not look: what the far side has sent meanwhile counts. */
+static void test_we_were_stopped_for_a_moment(void **state) {
+  (void)state;
+  remora_conn *c = connect_watched(true);
+  remora_future *f = launch(c, "sleep", pack("v", remora_float(1.9)));
+  pid_t us = getpid(), child = fork();
+  assert_true(child >= 0);
+  if (!child) {
+    (void)kill(us, SIGSTOP);
+    (void)poll(NULL, 0, 1080);
+    (void)kill(us, SIGCONT);
+    _exit(0);
+  }
+  (void)remora_value_unref(await(f));
+  assert_int_equal(waitpid(child, NULL, 0), child);
+  (void)remora_future_unref(f);
+  finish(c);
+}
+
 static void test_exits_in_a_call(void **state) {
   (void)state;
   for (int i = 0; i < 2; i++) {
@@ -246,6 +265,7 @@ int main(void) {
       cmocka_unit_test(test_killed),
       cmocka_unit_test(test_stopped),
       cmocka_unit_test(test_stopped_for_a_moment),
+      cmocka_unit_test(test_we_were_stopped_for_a_moment),
       cmocka_unit_test(test_exits_in_a_call),
       cmocka_unit_test(test_rubbish_on_the_wire),
       cmocka_unit_test(test_dead_while_a_grandchild_holds_the_pipe),
