@@ -18,16 +18,16 @@ struct input {
   off_t begin;
 };
 
-/* As read(), which also waits where a descriptor does not; at: where, -1: where it stands. -1 with errno. */
+/* As read(), which waits also where a descriptor does not, until Ctrl-C. at: where, -1: where it stands. -1 with errno. */
 static ssize_t input_read(int fd, char *data, size_t n, off_t at) {
-  for (;;) {
-    ssize_t got = at < 0 ? read(fd, data, n) : pread(fd, data, n, at);
-    if (got >= 0 || interrupted) return got;
-    if (errno == EAGAIN)
-      (void)poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
-    else if (errno != EINTR)
-      return -1;
+  if (at >= 0) return pread(fd, data, n, at);
+  while (!interrupted) {
+    if (poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 200) <= 0) continue;
+    ssize_t got = read(fd, data, n);
+    if (got >= 0 || (errno != EAGAIN && errno != EINTR)) return got;
   }
+  errno = EINTR;
+  return -1;
 }
 
 /* All of a pipe or terminal in a file without a name: several readers want it from its begin. -1 with errno. */
@@ -43,9 +43,9 @@ static int input_spool(int from) {
 }
 
 input *input_open(const char *path, bool several) {
-  input *i = calloc(1, sizeof *i);
+  static input only; /* as long as the process */
+  input *i = &only;
   struct stat st;
-  if (!i) wait_die("out of memory");
   const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
   i->fd = name == path ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
   if (i->fd < 0 || fstat(i->fd, &st) != 0) goto fail;

@@ -227,7 +227,7 @@ line_source *line_open(remora_value *(*completer)(void *userdata, const char *te
   el_set(l->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
   (void)el_source(l->edit, NULL);
   history_load(known, l);
-  struct sigaction action = {.sa_handler = on_resize};
+  struct sigaction action = {.sa_handler = on_resize, .sa_flags = SA_RESTART};
   (void)sigemptyset(&action.sa_mask);
   (void)sigaction(SIGWINCH, &action, NULL);
   action.sa_handler = on_continue;

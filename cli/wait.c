@@ -14,7 +14,8 @@ static void on_interrupt(int number) {
 }
 
 void wait_begin(void) {
-  struct sigaction action = {.sa_handler = on_interrupt};
+  /* What we write is not cut off by it; whatever waits for something asks ppoll first, which it does end. */
+  struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
   (void)sigemptyset(&action.sa_mask);
   (void)sigaction(SIGINT, &action, NULL);
 }

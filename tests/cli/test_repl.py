@@ -1,6 +1,8 @@
 """remora repl: a conversation, in a terminal and over a pipe."""
 import os
+import signal
 import stat
+import time
 
 import pexpect
 import pytest
@@ -189,6 +191,18 @@ def test_ctrl_c_interrupts_far_code(talk, language, how):
         child.expect_exact("interrupted")
         child.expect_exact(language + "> ")
         say(child, language, t["get"], "\n42")  # would wait for ever behind what runs
+    end(child)
+
+
+def test_a_signal_while_the_terminal_is_full(talk):
+    """Nothing of what is being written is lost, and writing has not failed."""
+    child = talk("python")
+    child.sendline("print('x' * 300000)")
+    for number in [signal.SIGWINCH, signal.SIGCONT] * 10:  # nobody reads: most of them come in the middle of a write
+        os.kill(child.pid, number)
+        time.sleep(0.01)
+    child.expect_exact("\npython> ")
+    assert child.before.count("x") >= 300000
     end(child)
 
 

@@ -64,6 +64,14 @@ def test_a_command_that_ends_before_its_input(start):
     assert process.wait(20) == 0 and process.stdout.read() == "one\n"
 
 
+def test_ctrl_c_before_the_input_has_ended(start):
+    process = start("run", "--input", "-", "-", "-", "--", "cat")
+    process.stdin.write("x" * 300000)  # more than a pipe holds: it reads
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+
+
 def test_input_that_cannot_be_read(remora, tmp_path):
     for path, why in [(str(tmp_path / "none"), "No such file"), (str(tmp_path), "Is a directory")]:
         done = remora("run", "--input", path, "-", "--", "cat")
