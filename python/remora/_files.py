@@ -85,6 +85,7 @@ class _Raw(io.RawIOBase):
         self._wanted = 1
         self._rest = memoryview(b"")  # of the last read
         self._behind: Deque[Any] = deque()  # writes on the way
+        self._incomplete = False  # a write has failed
         self._at = 0
         if mode == "a":
             self._at = proxy.seek(0, 2)
@@ -106,14 +107,29 @@ class _Raw(io.RawIOBase):
     def settle(self, most: int = 0) -> None:
         """Waits until no more writes than that are on the way."""
         while len(self._behind) > most:
-            self._behind.popleft().result()
+            try:
+                self._behind[0].result()  # Ctrl-C leaves it there: how it went is told later
+            except Exception:
+                self._incomplete = True
+                self._behind.popleft()
+                raise
+            self._behind.popleft()
+
+    def _next_piece(self) -> memoryview:
+        try:
+            data = self._ahead[0].result()  # Ctrl-C leaves it there: nothing is lost
+        except Exception:
+            self._ahead.popleft()
+            raise
+        self._ahead.popleft()
+        return memoryview(data)
 
     def _stop_ahead(self) -> None:
         """The far position becomes ours again."""
         if self._ahead or self._rest:
+            self._proxy.seek(self._at)
             self._ahead.clear()
             self._rest = memoryview(b"")
-            self._proxy.seek(self._at)
         self._wanted = 1
 
     def readinto(self, buffer: Any) -> int:
@@ -124,7 +140,9 @@ class _Raw(io.RawIOBase):
         if not self._rest:
             while len(self._ahead) < self._wanted:
                 self._ahead.append(self._start.read(PIECE))
-            self._rest = memoryview(self._ahead.popleft().result())
+            self._rest = self._next_piece()
+            while not self._rest and self._ahead:  # asked for before what comes when the file has grown
+                self._rest = self._next_piece()
             # Who reads on gets more ahead each time; at the end there is nothing more.
             self._wanted = min(2 * self._wanted, WINDOW) if self._rest else 1
         n = min(len(buffer), len(self._rest))
@@ -160,10 +178,10 @@ class _Raw(io.RawIOBase):
             offset, whence = offset + self._at, 0
         if whence == 0 and offset == self._at:
             return offset
+        self._at = proxy.seek(offset, whence)  # if that fails all is as it was
         self._ahead.clear()
         self._rest = memoryview(b"")
         self._wanted = 1
-        self._at = proxy.seek(offset, whence)
         return self._at
 
     def tell(self) -> int:
@@ -173,6 +191,7 @@ class _Raw(io.RawIOBase):
     def truncate(self, size: Optional[int] = None) -> int:
         proxy = self._open()
         self.settle()
+        self._stop_ahead()
         size = self._at if size is None else size
         proxy.truncate(size)
         return size
@@ -190,7 +209,10 @@ class _Raw(io.RawIOBase):
             except BaseException:
                 self.discard()
                 raise
-            self._proxy.close()
+            if self._incomplete and self._discards:  # which has been told
+                self.discard()
+            else:
+                self._proxy.close()
         finally:
             self._ahead.clear()
             super().close()

@@ -3,6 +3,7 @@ import asyncio
 import errno
 import gc
 import os
+import signal
 import stat
 import threading
 import time
@@ -11,6 +12,8 @@ import warnings
 import pytest
 
 import remora
+
+from conftest import eventually
 
 FARS = os.environ.get("REMORA_TEST_FARS", "python").split()
 OSERRORS = (OSError, remora.RemoteError)  # of this language, and of others
@@ -277,6 +280,41 @@ def test_bytes(conn, tmp_path):
     assert path.read_bytes() == data + b"more"
 
 
+def test_what_was_read_ahead_is_never_stale(conn, tmp_path):
+    path = tmp_path / "data"
+    piece = 262144
+    data = b"".join(bytes([i]) * piece for i in range(10))
+    path.write_bytes(data)
+    with conn.open(path, "r+b") as f:
+        f.read(4 * piece)
+        with pytest.raises(OSERRORS):
+            f.seek(-5)
+        assert f.tell() == 4 * piece and f.read(piece) == data[4 * piece : 5 * piece]
+        f.truncate()
+        assert f.read() == b"" and path.stat().st_size == 5 * piece
+    with conn.open(path, "rb") as f:
+        assert len(f.read(5 * piece)) == 5 * piece and f.read(1) == b""
+        with path.open("ab") as grown:
+            grown.write(b"more")
+        assert f.read() == b"more"
+
+
+def test_an_interrupted_read_loses_nothing(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    end = os.open(path, os.O_RDWR)
+    with remora.connect("-") as conn, conn.open(path, "rb") as f:
+        calls = conn.stats["calls_out"]
+        stop = threading.Thread(target=lambda: eventually(lambda: conn.stats["calls_out"] > calls) or os.kill(os.getpid(), signal.SIGINT))
+        stop.start()
+        with pytest.raises(KeyboardInterrupt):
+            f.read(3)
+        stop.join()
+        os.write(end, b"one")
+        assert f.read(3) == b"one"
+        os.close(end)
+
+
 def test_reading_and_writing(conn, tmp_path):
     path = tmp_path / "data"
     path.write_bytes(b"0123456789")
@@ -347,6 +385,35 @@ def test_atomic(conn, tmp_path):
         gc.collect()
         conn.run(["true"])  # takes the release along
     assert no_parts(tmp_path) and path.read_bytes() == b"new"
+
+
+def test_what_could_not_be_written_replaces_nothing(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+
+    def in_a_block():
+        with conn.open(path, "w", atomic=True) as f:
+            f.write("x" * 2000)
+
+    def flushed():
+        f = conn.open(path, "wb", atomic=True)
+        f.write(b"x" * 2000)
+        try:
+            f.flush()
+        finally:
+            f.raw.close()
+
+    def closed():
+        f = conn.open(path, "wb", atomic=True)
+        f.write(b"x" * 2000)
+        f.close()
+
+    with remora.connect("-", limits={"file_size": 1000}) as conn:
+        for fails in in_a_block, flushed, closed:
+            with pytest.raises(OSError) as caught:
+                fails()
+            assert caught.value.errno == errno.EFBIG
+            assert path.read_bytes() == b"old" and no_parts(tmp_path)
 
 
 def test_dropped_without_close(conn, tmp_path):
