@@ -172,6 +172,34 @@ def test_oneway_coroutines_run(far):
     eventually(lambda: "heard" in far("logged")())
 
 
+def test_exit_in_a_coroutine_ends_only_that(turnstile):
+    waiting = remora.start(turnstile).wait("w")
+    for steps in 0, 1, 2:
+        with pytest.raises(remora.RemoteError, match="enough") as caught:
+            turnstile.exit(steps)
+        assert caught.value.type == "SystemExit"
+    assert turnstile.open() == ["w"] and waiting.result(10) == "w"
+
+
+def test_futures_of_closed_loops(conn, far):
+    assert far("result_of_a_closed_loop")() == "kept"
+    closed = remora.new_on(conn, "far_containers.ClosedLoop")
+    left = remora.start(closed).future()
+    closed.close()
+    assert left.cancel()
+    assert far("result_of_a_closed_loop")() == "kept" and remora.new_on(conn, "far_containers.Turnstile").add(1) == 2
+
+
+def test_a_cancel_while_the_answer_is_prepared(conn, turnstile):
+    started, made = threading.Event(), []
+    hook = remora.new_on(conn, "far_containers.BeforeImport", "remora._later", lambda: started.wait(20) and made[0].cancel())
+    made.append(remora.start(turnstile).was_cancelled())
+    started.set()
+    with pytest.raises(remora.Cancelled):
+        made[0].result(10)
+    eventually(lambda: turnstile.how() == "cancelled" and hook)
+
+
 def test_time_limits(turnstile):
     with pytest.raises(remora.Timeout):
         remora.options(turnstile, timeout=0.1).was_cancelled()

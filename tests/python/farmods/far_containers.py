@@ -2,6 +2,7 @@
 import asyncio
 import concurrent.futures
 import os
+import sys
 import threading
 
 import remora
@@ -171,6 +172,11 @@ class Turnstile:
         await asyncio.sleep(0)
         return n + 1
 
+    async def exit(self, steps):
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        sys.exit("enough")
+
     async def printing(self, text):
         await asyncio.sleep(0)
         print(text)
@@ -186,6 +192,55 @@ class Turnstile:
     async def thread(self):
         await asyncio.sleep(0)
         return threading.current_thread() is threading.main_thread()
+
+
+def result_of_a_closed_loop():
+    loop = asyncio.new_event_loop()
+    future = loop.create_future()
+    future.set_result("kept")
+    loop.close()
+    return future
+
+
+class ClosedLoop:
+    """Gives a future of a loop that runs on a thread of its own, and closes that loop without settling the future."""
+
+    def future(self):
+        ready = threading.Event()
+
+        async def main():
+            self.loop, self.end = asyncio.get_event_loop(), asyncio.Event()
+            self.made = self.loop.create_future()
+            ready.set()
+            await self.end.wait()
+
+        def run():
+            loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(main())
+            loop.close()
+
+        self.thread = threading.Thread(target=run)
+        self.thread.start()
+        ready.wait()
+        return self.made
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.end.set)
+        self.thread.join()
+
+
+class BeforeImport:
+    """Calls a function before a module is looked for."""
+
+    def __init__(self, name, function):
+        self.name, self.function = name, function
+        sys.meta_path.insert(0, self)
+
+    def find_spec(self, name, path=None, target=None):
+        if name == self.name:
+            self.name = None
+            self.function()
 
 
 def submitted(function, *args):

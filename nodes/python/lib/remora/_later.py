@@ -29,6 +29,15 @@ def adopt(made):
     up.turn = turn
 
 
+def run_loop():
+    try:
+        loop.run_forever()
+    except Exception:
+        raise
+    except BaseException:  # sys.exit() in a task comes through here, and is the outcome of that task
+        pass
+
+
 def turn(seconds):
     """What the main thread does instead of sleeping in poll: runs what is ready until there is something to read."""
     if asyncio._get_running_loop() is not None:  # a coroutine waits for an answer, in the way of a plain function
@@ -36,7 +45,7 @@ def turn(seconds):
     chain, due, up.chain, up.due = up.chain, up.due, 0, 0
     alarm = None if seconds is None else loop.call_later(seconds, loop.stop)
     try:
-        loop.run_forever()
+        run_loop()
     finally:
         up.chain, up.due = chain, due
         if alarm:
@@ -95,8 +104,15 @@ class Answer:
         self.open = True
 
     def waits(self, cancel):
+        def safely():
+            try:
+                cancel()
+            except RuntimeError:  # its loop has been closed
+                pass
         if self.open and not self.oneway:
-            node.unfinished[self.key] = cancel
+            node.unfinished[self.key] = safely
+            if self.item[1] in self.item[0].cancelled:  # while we were fetched
+                safely()
 
     def give(self, result):
         """`result()` gives or raises it."""
@@ -171,7 +187,7 @@ def of_coroutine(owed, coroutine):
     owed.waits(lambda: loop.call_soon_threadsafe(task.cancel))
     # Its first step is made now: calls begin in the order in which they were sent.
     loop.call_soon(loop.stop)
-    loop.run_forever()
+    run_loop()
 
 
 def elsewhere(owed, coroutine, chain):
@@ -189,6 +205,9 @@ def elsewhere(owed, coroutine, chain):
 def of_asyncio(owed, future):
     """Of this loop, or of one that the user's code runs in a thread of its own."""
     its = future.get_loop() if hasattr(future, "get_loop") else future._loop
+    if future.done():  # whatever has become of its loop
+        owed.give(of_future(future))
+        return
 
     def done(future):
         owed.give(of_future(future))
@@ -198,7 +217,7 @@ def of_asyncio(owed, future):
         owed.waits(lambda: its.call_soon_threadsafe(future.cancel))
         its.call_soon_threadsafe(future.add_done_callback, done)
         return
-    if loop is None:
+    if loop is None and not its.is_closed():
         adopt(its)
     if its is not loop:
         raise node.Value("a future of an event loop that does not run")
