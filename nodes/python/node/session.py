@@ -265,10 +265,10 @@ class Session:
         if len(self.cancelled) > 1000:  # mostly calls that had been answered when this came; an answer too many is dropped there
             self.cancelled.clear()
         self.cancelled.add(call)
-        if (self, call) in tasks:
-            tasks[self, call].stop()
-        if (self, call) in unfinished:
-            unfinished[self, call]()
+        work = tasks.get((self, call))  # other threads take them out
+        if work:
+            work.stop()
+        unfinished.get((self, call), int)()
 
     # -- references
 
