@@ -98,6 +98,14 @@ def test_errors(conn):
 
 
 @pytest.mark.timeout(600)
+def test_threads_of_connections_onwards(conn):
+    after = remora.can_on(conn, "far_bridge.threads_after_failures")
+    few = after(1)
+    assert after(0) <= few
+    after(10)
+    eventually(lambda: after(0) < few + 5)
+
+
 def test_connections():
     def work(n):
         for _ in range(n):

@@ -1,5 +1,6 @@
 """Objects that themselves connect onwards."""
 import os
+import sys
 
 import remora
 
@@ -26,3 +27,13 @@ class Bridge:
 
     def close(self):
         self.conn.close()
+
+
+def threads_after_failures(times):
+    """How many threads there are when so many connections onwards could not be made."""
+    for _ in range(times):
+        try:
+            remora.connect("nowhere", ssh=["false"])
+        except remora.Error:
+            pass
+    return len(sys._current_frames())

@@ -168,6 +168,10 @@ class Prompts:
 
     def close(self):
         if self.folder is not None:
+            try:
+                self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts; closing does not
+            except OSError:
+                pass
             self.listener.close()
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = None
