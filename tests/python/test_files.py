@@ -416,6 +416,19 @@ def test_what_could_not_be_written_replaces_nothing(tmp_path):
             assert path.read_bytes() == b"old" and no_parts(tmp_path)
 
 
+def test_the_end_of_the_connection_removes_what_is_left_of_parts(tmp_path):
+    with remora.connect("-") as conn:
+        files = [conn.open(tmp_path / str(i), "w", atomic=True) for i in range(10)]
+        far = "import builtins, gc; builtins.kept = [it for it in gc.get_objects() if type(it).__name__ == 'File']"  # theirs, too
+        remora.can_on(conn, "builtins.exec")(far, {})
+        for name in parts(tmp_path)[:3]:
+            (tmp_path / name).unlink()
+    assert no_parts(tmp_path) and len(files) == 10
+    for f in files:
+        with pytest.raises(remora.ConnectionLost):
+            f.discard()
+
+
 def test_dropped_without_close(conn, tmp_path):
     f = conn.open(tmp_path / "x", "w")
     f.write("x")

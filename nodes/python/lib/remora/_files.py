@@ -19,7 +19,10 @@ def tidy():
     """The end of the process, whoever still holds the files, and also in the middle of a write."""
     if os.getpid() == OWNER:
         while parts:
-            os.unlink(parts.pop())
+            try:
+                os.unlink(parts.pop())
+            except OSError:  # somebody else has removed it
+                pass
 
 
 def path_of(it):
