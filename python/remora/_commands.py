@@ -91,13 +91,24 @@ class _Input:
 
     def read(self, n: int) -> Any:
         data = self._read(n)
-        return data if data is None or isinstance(data, (bytes, str)) else bytes(data)
+        return _sent(data) if data is None or isinstance(data, (bytes, str)) else bytes(memoryview(data))
 
 
 def connection(where: Union[Connection, Spec]) -> Connection:
     if isinstance(where, Proxy):
         raise InvalidArgument("commands and files need a connection of this process, not one of a far side")
     return where if isinstance(where, Connection) else connect(where)
+
+
+def _sent(text: Any) -> Any:
+    """What is no UTF-8 has surrogates here, and crosses as bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+    except AttributeError:  # bytes, None
+        pass
+    return text
 
 
 def _begin(
@@ -113,7 +124,8 @@ def _begin(
     """(future of what the far side says of it, function that makes of that what the caller gets, what ran here meanwhile)"""
     if isinstance(argv, (str, bytes)):
         raise InvalidArgument("a command is a list of words; for a shell: ['sh', '-c', command]")
-    words = [os.fspath(word) for word in argv]
+    given = [os.fspath(word) for word in argv]
+    words = [word.decode("utf-8", "surrogateescape") if isinstance(word, bytes) else word for word in given]
     local = _Local()
     options: Dict[str, Any] = {}
     if input is not None:
@@ -121,17 +133,17 @@ def _begin(
             input = bytes(input)
         if isinstance(input, (bytes, str)) and len(input) > _SENT_AT_ONCE:
             input = io.BytesIO(input) if isinstance(input, bytes) else io.StringIO(input)
-        options["input"] = input if isinstance(input, (bytes, str)) else _Input(local, input)
+        options["input"] = _sent(input) if isinstance(input, (bytes, str)) else _Input(local, input)
     if on_output is not None:
         told = local.guard(on_output)
         options["output"] = lambda stream, data: told("stdout" if stream == 1 else "stderr", data)
     if cwd is not None:
-        options["cwd"] = os.fspath(cwd)
+        options["cwd"] = _sent(os.fspath(cwd))
     if env is not None:
-        options["env"] = {str(name): None if value is None else str(value) for name, value in env.items()}
+        options["env"] = {str(name): None if value is None else _sent(str(value)) for name, value in env.items()}
     if timeout is not None:
         options["timeout"] = _ms(timeout)
-    future = _capi.remora_run(connection(where)._handle, words, options)
+    future = _capi.remora_run(connection(where)._handle, [_sent(word) for word in given], options)
 
     def finish(found: Dict[str, Any]) -> CommandResult:
         result = CommandResult(words, *(found[name] for name in ("pid", "status", "signal", "stdout", "stderr")))

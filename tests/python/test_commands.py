@@ -189,6 +189,24 @@ def test_a_slow_reader_holds_the_command_up(conn, tmp_path):
     assert count.read_text() == "100\n"
 
 
+def test_what_is_no_utf8(conn, tmp_path):
+    result = conn.run([b"printf", b"%s", b"\xe4"])
+    assert result.stdout == b"\xe4" and "printf" in repr(result)
+    os.mkdir(os.fsencode(tmp_path) + b"/\xe4")
+    name, = os.listdir(tmp_path)
+    result = conn.run(["sh", "-c", 'echo "$1 $2"; pwd', "sh", name, "ä"], cwd=tmp_path / name)
+    assert result.stdout == b"\xe4 \xc3\xa4\n" + os.fsencode(tmp_path) + b"/\xe4\n"
+    assert conn.run(["sh", "-c", 'echo "$X"'], env={"X": name}).stdout == b"\xe4\n"
+    assert conn.run(["cat"], input=name).stdout == conn.run(["cat"], input=iter([name])).stdout == b"\xe4"
+    with pytest.raises(remora.CommandFailed, match="sh -c 'exit 3'"):
+        conn.run([b"sh", "-c", b"exit 3"], check=True)
+
+
+def test_input_of_numbers_is_no_input(conn):
+    with pytest.raises(TypeError):
+        conn.run(["cat"], input=[1, 2])
+
+
 def test_check(conn):
     with pytest.raises(remora.CommandFailed, match="sh -c .*: exit status 2: why") as failed:
         conn.run(["sh", "-c", "echo first >&2; echo why >&2; exit 2"], check=True)
