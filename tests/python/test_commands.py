@@ -221,6 +221,11 @@ def test_timeout_ends_the_whole_group(conn, tmp_path):
     assert gone(int(pid.read_text()))
 
 
+def test_a_long_time(conn):
+    for seconds in 3e6, 1e9:  # more milliseconds than poll takes
+        assert conn.run(["sleep", "0.01"], timeout=seconds).ok
+
+
 def test_what_ignores_the_first_signal_is_killed(conn):
     with pytest.raises(remora.Timeout):
         conn.run(["sh", "-c", "trap '' TERM; while :; do sleep 1000; done"], timeout=0.2)

@@ -207,7 +207,7 @@ class Command:
             if not streams and (self.told is None or self.why is not None):
                 times.append(delay)
                 delay = min(delay * 2, 0.05)
-            for fd, _ in poller.poll(int(min(times) * 1000) + 1 if times else None):
+            for fd, _ in poller.poll(int(min(times + [1000000]) * 1000) + 1):  # poll knows no more than 24 days
                 if fd == waker:
                     os.read(waker, 4096)
                 elif fd in streams:
