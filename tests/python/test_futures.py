@@ -1,4 +1,6 @@
 """Futures."""
+import subprocess
+import sys
 import threading
 import time
 
@@ -119,6 +121,27 @@ def test_a_done_callback_that_fails_is_reported(far, monkeypatch):
     remora.start(far("add"))(1, 2).add_done_callback(callback)
     assert done.wait(10)
     assert str(reports[0].exc_value) == "in the callback"
+
+
+def test_what_fails_is_reported_by_the_interpreters_own_hook():
+    program = (
+        "import remora, sys, threading\n"
+        "with remora.connect('-') as conn:\n"
+        "    called = threading.Event()\n"
+        "    add = remora.can_on(conn, 'operator.add')\n"
+        "    def fails(future): raise KeyError('the first')\n"
+        "    def hook(args): 1 / 0\n"
+        "    for custom in None, hook:\n"
+        "        sys.unraisablehook = custom or sys.__unraisablehook__\n"
+        "        future = remora.start(remora.can_on(conn, 'time.sleep'))(0.05)\n"
+        "        future.add_done_callback(fails)\n"
+        "        called.clear()\n"
+        "        future.add_done_callback(lambda _: called.set())\n"
+        "        print(called.wait(10), add(1, 1))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+    assert found.stdout == b"True 2\nTrue 2\n", found.stderr
+    assert b"KeyError: 'the first'" in found.stderr and b"ZeroDivisionError" in found.stderr
 
 
 def test_then(far):
