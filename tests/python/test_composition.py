@@ -200,6 +200,19 @@ def test_a_cancel_while_the_answer_is_prepared(conn, turnstile):
     eventually(lambda: turnstile.how() == "cancelled" and hook)
 
 
+def test_a_cancel_goes_on_to_what_a_coroutine_awaits(conn, turnstile):
+    threads = remora.can_on(conn, "far_bridge.threads_after_failures")
+    assert turnstile.started(lambda: 1) == 1
+    eventually(lambda: threads(0) == 2)
+    reached, gate = threading.Event(), threading.Event()
+    future = remora.start(turnstile).started(lambda: reached.set() or gate.wait(20))
+    try:
+        assert reached.wait(10) and future.cancel()
+        eventually(lambda: threads(0) == 2)
+    finally:
+        gate.set()
+
+
 def test_time_limits(turnstile):
     with pytest.raises(remora.Timeout):
         remora.options(turnstile, timeout=0.1).was_cancelled()

@@ -75,7 +75,11 @@ class Future(_Future):
         if not self.settled:
             # The loop runs on the main thread, which therefore does not read: a thread has to wait.
             _node._thread.start_new_thread(watch, ())
-            yield from waiter
+            try:
+                yield from waiter
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
         return self.result()
 
 
