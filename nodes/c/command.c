@@ -51,6 +51,7 @@ typedef struct command {
   uint64_t kill_at;
   int streams[2], in, wake, pidfd;
   pid_t pid;             /* under the lock; 0: none, or not any more */
+  pid_t group;           /* under the lock: what is signalled, as long as somebody has the streams; 0: nobody is left */
   bool ended, cancelled; /* cancelled: under the lock */
   int status;
 } command;
@@ -204,6 +205,7 @@ static int command_spawn(command *c, const char *program, const int theirs[3]) {
   (void)pthread_mutex_lock(&command_lock);
   if (!rc) rc = posix_spawn(&c->pid, program, &actions, &attributes, c->argv, c->env);
   if (rc) c->pid = 0;
+  c->group = c->pid;
   (void)pthread_mutex_unlock(&command_lock);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
@@ -267,7 +269,7 @@ static void command_fail(command *c, remora_error *err) {
   }
   c->error = err ? err : remora_error_new(REMORA_E_NOMEM, NULL);
   c->kill_at = hub_now_ms() + COMMAND_GRACE_MS;
-  (void)kill(-c->pid, SIGTERM);
+  if (c->group > 0) (void)kill(-c->group, SIGTERM);
   if (c->sent) (void)remora_cancel(c->sent);
   if (c->asked) (void)remora_cancel(c->asked);
   command_close(&c->in);
@@ -380,6 +382,13 @@ static bool command_ended(command *c, bool wait) {
   return c->ended = true;
 }
 
+/* Nobody is known to be left in its group, whose number may become another's. */
+static void command_forget(command *c) {
+  (void)pthread_mutex_lock(&command_lock);
+  c->group = 0;
+  (void)pthread_mutex_unlock(&command_lock);
+}
+
 /* Until it has ended, its streams too, and everything has been answered; or, behind an error, until it was killed. */
 static void command_converse(command *c) {
   for (;;) {
@@ -396,6 +405,7 @@ static void command_converse(command *c) {
     command_answers(c);
     if (c->fed) command_feed(c);
     bool open = c->streams[0] >= 0 || c->streams[1] >= 0, ended = command_ended(c, false);
+    if (ended && !open) command_forget(c);
     if (ended && !open && (!c->sent || c->error)) return;
     if (c->error && now >= c->kill_at) return;
     if (remora_queue_arm(c->queue)) continue;
@@ -536,7 +546,7 @@ static bool command_cancel(uint32_t call) {
 static void command_over(bool last) {
   (void)pthread_mutex_lock(&command_lock);
   for (command *c = commands; c; c = c->next) {
-    if (c->pid > 0) (void)kill(-c->pid, last ? SIGKILL : SIGTERM);
+    if (c->group > 0) (void)kill(-c->group, last ? SIGKILL : SIGTERM);
     command_wake(c);
   }
   (void)pthread_mutex_unlock(&command_lock);

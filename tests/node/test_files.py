@@ -289,6 +289,25 @@ def test_timeout_kills_the_group(near, tmp_path):
     assert run(near, "true", timeout=20000)["status"] == 0
 
 
+@pytest.mark.parametrize("ends", ["time", "cancel", "connection"])
+def test_what_a_command_leaves_behind_ends_with_it(make, tmp_path, ends):
+    """The command itself is over and reaped; a process of its group still has its streams. Nobody else is signalled."""
+    near, pids = make(start_new_session=True), tmp_path / "pids"
+    words = ["sh", "-c", "sleep 1000 & echo $! >%s.new; mv %s.new %s; exit 3" % (pids, pids, pids)]
+    if holds_up(near) and ends != "time":
+        pytest.skip("one thing at a time")
+    call = near.start(0, "run", words, {"timeout": 1000} if ends == "time" else {})
+    until(near, pids.exists)
+    if ends == "connection":
+        near.close()
+    else:
+        if ends == "cancel":
+            near.write(frame(CANCEL, call=call))
+        assert fails(near.result, call).type[0] == ("remora.Timeout" if ends == "time" else "remora.Cancelled")
+        assert run(near, "true")["status"] == 0
+    until_gone(int(pids.read_text()))
+
+
 def until_gone(pid):
     while not gone(pid):
         time.sleep(0.01)
