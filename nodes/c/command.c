@@ -371,10 +371,11 @@ static void command_feed(command *c) {
 /* Whether it has ended. Its number is nobody's to signal before it is reaped. */
 static bool command_ended(command *c, bool wait) {
   siginfo_t info = {0};
-  while (!c->ended && waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT | (wait ? 0 : WNOHANG)) != 0 &&
+  int rc = 0;
+  while (!c->ended && (rc = waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT | (wait ? 0 : WNOHANG))) != 0 &&
          errno == EINTR) {
   }
-  if (c->ended || (info.si_pid == 0 && !wait)) return c->ended;
+  if (c->ended || (rc == 0 && info.si_pid == 0)) return c->ended;
   (void)pthread_mutex_lock(&command_lock);
   if (waitpid(c->pid, &c->status, 0) < 0) c->status = -1; /* user code was quicker */
   c->pid = 0;

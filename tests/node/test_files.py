@@ -419,6 +419,14 @@ def test_commands_are_no_children_of_ruby_code(name, tmp_path):
         assert "No child" in str(fails(evaluate, "Process.wait"))
 
 
+def test_commands_where_c_code_takes_all_children():
+    with nears(node="c", argv=[test_c.NODE], modules=test_c.MODULES) as make:
+        near = make()
+        near.can("far_c:childless")()
+        e = fails(run, near, "true", timeout=20000)
+        assert e.type[0] == "OSError" and "was taken by other code" in str(e)
+
+
 # ---- files
 
 def contents(path):
