@@ -54,6 +54,7 @@ typedef struct hub {
   uv_poll_t kick;
   bool background_started, background_deep, stopping;
   uint64_t background_until; /* ms of the loop: the background thread sleeps on the loop until then; 0: it does not */
+  int background_fd;         /* wakes it alone from that: who drives instead may have read what it sleeps for */
   remora_event *later, **later_last; /* for the background thread alone, whoever drives */
   bool is_node; /* this process is the C node: signals are its user code's business and end no wait (far.c) */
   pthread_t background;
