@@ -271,6 +271,7 @@ static void relay_done(remora_future *f, void *userdata) {
   char *copy = text ? malloc(length + 1) : NULL;
   if (copy) memcpy(copy, text, length);
   if (f->reply) explicit_bzero(f->reply->payload, f->reply->head.size);
+  if (text) explicit_bzero((char *)(uintptr_t)text, length); /* nobody else has this future's value */
   (void)remora_value_unref(v);
   if (copy)
     prompt_typed(r->hub, r->id, copy, length);

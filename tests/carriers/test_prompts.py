@@ -201,6 +201,26 @@ def test_nothing_is_left_open(unknown):
     assert descriptors() <= before
 
 
+def test_a_c_node_keeps_no_answer(tmp_path):
+    """What passes through it is in its memory no more when the connection stands."""
+    word = "-".join(reversed("passes not what by it a keeps a that word".split()))
+    ssh = tmp_path / "ssh"
+    ssh.write_text("""#!/bin/sh
+for last; do :; done
+[ "$("$SSH_ASKPASS" 'Word: ')" = "%s" ] && exec sh -c "$last"
+exit 255
+""" % word)
+    ssh.chmod(0o755)
+    build = os.environ.get("REMORA_TEST_BUILD") or os.path.join(os.path.dirname(remora.__file__), os.pardir, os.pardir)
+    env = {"PATH": str(tmp_path) + ":" + os.environ["PATH"]}
+    with remora.connect("-", node="c", env=env, roots={"c": [os.path.join(build, "tests", "matrix")]}, on_prompt=lambda question: word) as conn:
+        assert remora.can_on(conn, "far_c:onward")(["there"]) > 0
+        with open("/proc/%d/maps" % conn.pid) as maps, open("/proc/%d/mem" % conn.pid, "rb", 0) as memory:
+            for begin, end, text in re.findall("(?m)^([0-9a-f]+)-([0-9a-f]+) rw.. .*?([^ ]*)$", maps.read()):
+                memory.seek(int(begin, 16))
+                assert word.encode() not in memory.read(int(end, 16) - int(begin, 16)), text
+
+
 # -------------------------------------------------------------------------------------------------------- other near languages
 
 RUBY = """require "remora"
