@@ -640,6 +640,10 @@ void prompt_forked(remora_conn *c) {
   if (!p) return;
   if (p->listener >= 0) close(p->listener);
   if (p->epoll >= 0) close(p->epoll);
+  for (question *q = p->first; q; q = q->next) {
+    if (q->fd >= 0) close(q->fd);
+    q->fd = -1;
+  }
   p->listener = p->epoll = -1;
 }
 
