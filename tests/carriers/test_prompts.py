@@ -171,6 +171,17 @@ def test_no_near_side_hears_a_question_twice_removed(locked):
     assert asked == ["- > - > remora-nokey"]
 
 
+def test_names_that_a_far_side_gives_are_harmless():
+    asked = []
+    code = "import _remora_node as node\nnode.up.call(0, 'prompt', ({'kind': 'secret', 'text': 'word?', 'hop': %r, 'from': %r},))"
+    with remora.connect("-", on_prompt=lambda question: asked.append(question) or "word") as conn:
+        execute = remora.can_on(conn, "builtins.exec")
+        execute(code % ("a\33[2Jb", "c\33]0;d\7"), {})
+        execute(code % ("e", "ä" * 1000), {})  # cut, and not in the middle of a character
+    assert asked[0]["from"] == "- > c\\x1b]0;d\\x07" and asked[0]["hop"] == "a\\x1b[2Jb"
+    assert re.fullmatch("- > ä+", asked[1]["from"])
+
+
 def test_ctrl_c_while_it_is_asked(unknown):
     code = """if True:
         import remora, threading
