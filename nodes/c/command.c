@@ -317,9 +317,10 @@ static bool command_keep(command *c, int i, const char *data, size_t length) {
 }
 
 static void command_take(command *c, int i) {
-  char *data = malloc(COMMAND_PIECE);
+  size_t most = files_most < COMMAND_PIECE ? files_most : COMMAND_PIECE;
+  char *data = malloc(most);
   if (!data) return command_fail(c, NULL);
-  ssize_t n = read(c->streams[i], data, COMMAND_PIECE);
+  ssize_t n = read(c->streams[i], data, most);
   if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) command_close(&c->streams[i]);
   if (n > 0 && !c->error && c->output) {
     c->sent = command_call(c, c->output, "", command_pair(i + 1, data, (size_t)n));
@@ -364,7 +365,8 @@ static void command_feed(command *c) {
   c->piece = remora_value_unref(c->piece);
   if (!c->source) return command_close(&c->in);
   remora_value *args = remora_list();
-  if (remora_append(args, remora_int(65536)) != 0) args = remora_value_unref(args);
+  if (remora_append(args, remora_int(files_most < 65536 ? (int64_t)files_most : 65536)) != 0)
+    args = remora_value_unref(args);
   c->asked = command_call(c, c->source, "read", args);
 }
 

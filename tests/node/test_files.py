@@ -1,4 +1,5 @@
 """Files and commands of every node: `run`, `open` and `stat` of the root (protocol.md, sections 5.2 to 5.4)."""
+import io
 import os
 import random
 import shutil
@@ -287,6 +288,15 @@ def test_timeout_kills_the_group(near, tmp_path):
     for pid in map(int, pids.read_text().split()):
         until_gone(pid)
     assert run(near, "true", timeout=20000)["status"] == 0
+
+
+def test_pieces_fit_into_small_messages():
+    with nears(**NODES["c"]) as make:
+        near, output = make(max_message=65536), Output()
+        data = random.Random(4).getrandbits(8 * 1000000).to_bytes(1000000, "little")
+        source = io.BytesIO(data)
+        done = run(near, "cat", output=output, input=Lent(source, "", "near.source"))
+        assert done["status"] == 0 and output.text(1) == data
 
 
 @pytest.mark.parametrize("ends", ["time", "cancel", "connection"])
