@@ -630,6 +630,26 @@ def test_atomic_replace(near, tmp_path):
     assert contents(long) == b""
 
 
+def test_an_atomic_file_of_c_leaves_the_umask_alone(tmp_path):
+    """Other threads start commands meanwhile. Without a mode a new file has the usual permissions from the start."""
+    usual = os.umask(0)
+    os.umask(usual)
+    usual = 0o666 & ~usual
+    with nears(**NODES["c"]) as make:
+        near = make()
+        for options, there, first, last in ({}, None, usual, usual), ({"mode": 0o604}, None, 0o600, 0o604), ({}, 0o640, 0o600, 0o640):
+            path = tmp_path / "f"
+            if there:
+                path.touch()
+                path.chmod(there)
+            f = open_(near, path, "w", atomic=True, **options)
+            beside, = set(os.listdir(str(tmp_path))) - {"f"}
+            assert permissions(tmp_path / beside) == first
+            f.close()
+            assert permissions(path) == last
+            path.unlink()
+
+
 def test_the_end_of_the_connection_removes_what_is_not_complete(near, tmp_path):
     f = open_(near, tmp_path / "f", "w", atomic=True)
     f.write(b"half")
