@@ -114,8 +114,7 @@ static void close_fd(int *fd) {
 
 /* ------------------------------------------------------------------------------------------------------------- writing */
 
-/* writev without SIGPIPE, whatever the host does with that signal. */
-static ssize_t write_quietly(int fd, const struct iovec *iov, int n) {
+ssize_t write_quietly(int fd, const struct iovec *iov, int n) {
   sigset_t pipe_set, old, pending;
   sigemptyset(&pipe_set);
   sigaddset(&pipe_set, SIGPIPE);

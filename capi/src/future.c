@@ -173,13 +173,8 @@ bool future_unwatch(remora_future *f, const void *userdata) {
   return false;
 }
 
-bool future_cancel(remora_future *f) {
+static bool future_cancel_one(remora_future *f) {
   if (atomic_load(&f->state) != REMORA_PENDING) return false;
-  if (f->source) {
-    remora_future *source = remora_future_ref(f->source);
-    (void)future_cancel(source);
-    future_unref_locked(source);
-  }
   remora_conn *c = f->conn;
   if (f->call && c) {
     frame cancel = {.kind = FRAME_CANCEL, .call = f->call};
@@ -193,6 +188,17 @@ bool future_cancel(remora_future *f) {
               remora_error_new(REMORA_E_CANCELLED, connecting ? "connecting was cancelled" : "the call was cancelled"));
   if (connecting) conn_close_locked(c);
   return true;
+}
+
+bool future_cancel(remora_future *f) {
+  remora_future *source = remora_future_ref(f->source);
+  bool pending = future_cancel_one(f);
+  for (remora_future *next; source; source = next) { /* no recursion: they may be many */
+    next = pending ? remora_future_ref(source->source) : NULL;
+    if (pending) (void)future_cancel_one(source);
+    future_unref_locked(source);
+  }
+  return pending;
 }
 
 int remora_cancel(remora_future *f) {

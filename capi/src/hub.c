@@ -38,6 +38,7 @@ static void hub_forked(void) {
     prompt_forked(c);
   }
   close(h->kick_fd);
+  close(h->background_fd);
   close(uv_backend_fd(&h->loop));
   call_chain = 0;
   queue_outputs_here = 0;

@@ -54,6 +54,7 @@ typedef struct hub {
   uv_poll_t kick;
   bool background_started, background_deep, stopping;
   uint64_t background_until; /* ms of the loop: the background thread sleeps on the loop until then; 0: it does not */
+  int background_fd;         /* wakes it alone from that: who drives instead may have read what it sleeps for */
   remora_event *later, **later_last; /* for the background thread alone, whoever drives */
   bool is_node; /* this process is the C node: signals are its user code's business and end no wait (far.c) */
   pthread_t background;
@@ -249,6 +250,8 @@ void conn_receive(remora_conn *c, message *m);       /* receive.c; owns m */
 void conn_finish(remora_conn *c, remora_error *why); /* the end; steals why */
 void conn_held(remora_conn *c);                      /* looks whether what was held back may go */
 void conn_shut(remora_conn *c);                      /* gives the descriptors back */
+/* Under no lock or any: writev without SIGPIPE, whatever the host does with that signal. */
+ssize_t write_quietly(int fd, const struct iovec *iov, int n);
 void conn_write_answer(remora_conn *c, const char *data,
                        size_t length); /* to a sudo that asks: at once, past the queue */
 void conn_maybe_free(remora_conn *c);

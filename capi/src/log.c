@@ -3,11 +3,13 @@
 
 #include "value.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -122,16 +124,27 @@ static bool log_may(int level) {
 
 /* ------------------------------------------------------------------------------------------------------------ delivering */
 
+/* A terminal or pipe of which there is some room may still block a write: opened anew it does not, without a change for others that have it. -1: something else. */
+static int print_open(void) {
+  struct stat st;
+  if (fstat(STDERR_FILENO, &st) != 0 || !(S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))) return -1;
+  return open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 /* Standard error, as far as it takes it at once: nobody waits for whoever reads there. */
 static bool print_all(const char *text, size_t length) {
-  struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-  for (size_t at = 0; at < length;) {
-    if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT)) return false;
-    ssize_t n = write(STDERR_FILENO, text + at, length - at < 4096 ? length - at : 4096);
-    if (n <= 0) return false;
+  int anew = print_open(), fd = anew >= 0 ? anew : STDERR_FILENO;
+  struct pollfd p = {.fd = fd, .events = POLLOUT};
+  size_t at = 0;
+  while (at < length && poll(&p, 1, 0) == 1 && p.revents == POLLOUT) {
+    struct iovec piece = {.iov_base = (void *)(uintptr_t)(text + at),
+                          .iov_len = length - at < 4096 ? length - at : 4096};
+    ssize_t n = write_quietly(fd, &piece, 1);
+    if (n <= 0) break;
     at += (size_t)n;
   }
-  return true;
+  if (anew >= 0) close(anew);
+  return at == length;
 }
 
 static void log_print(log_state *s, const remora_value *record) {

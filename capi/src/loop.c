@@ -122,13 +122,13 @@ static int loop_sleep(hub *h, int64_t ms, const sigset_t *mask) {
   if (due >= 0 && (ms < 0 || due < ms)) ms = due;
   if (ms == 0) return 0;
   struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-  struct pollfd p = {.fd = uv_backend_fd(&h->loop), .events = POLLIN};
+  struct pollfd p[2] = {{.fd = uv_backend_fd(&h->loop), .events = POLLIN}, {.fd = h->background_fd, .events = POLLIN}};
   h->sleeping++;
   bool yields = h->bulk;
   h->bulk = false;
   hub_unlock(h);
   if (yields) (void)sched_yield(); /* a scheduler's slice is some ms: a small call must not wait for the end of one */
-  int n = ppoll(&p, 1, ms < 0 ? NULL : &ts, mask);
+  int n = ppoll(p, mask ? 1 : 2, ms < 0 ? NULL : &ts, mask); /* without a mask: the background thread */
   int e = errno;
   hub_lock(h);
   h->sleeping--;
@@ -148,6 +148,7 @@ void loop_later(hub *h, remora_event *e) {
   *h->later_last = e;
   h->later_last = &e->next;
   if (h->background_deep) (void)pthread_cond_signal(&h->background_wake);
+  if (h->background_until) eventfd_set(h->background_fd);
 }
 
 /* What no wait may be held up by. */
@@ -188,6 +189,7 @@ static void *background_main(void *arg) {
       h->background_until = due < 0 ? UINT64_MAX : uv_now(&h->loop) + (uint64_t)due;
       (void)loop_sleep(h, -1, NULL);
       h->background_until = 0;
+      eventfd_reset(h->background_fd);
       if (h->driver != DRIVER_BACKGROUND) continue; /* a waiting thread has taken over meanwhile */
       loop_turn(h);
       inner_turn(h);
@@ -210,7 +212,8 @@ int loop_init(hub *h) {
   h->later_last = &h->later;
   if (uv_loop_init(&h->loop) != 0) return -1;
   h->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (h->kick_fd < 0) return -1;
+  h->background_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (h->kick_fd < 0 || h->background_fd < 0) return -1;
   if (uv_poll_init(&h->loop, &h->kick, h->kick_fd) != 0) return -1;
   h->kick.data = h;
   (void)uv_poll_start(&h->kick, UV_READABLE, kick_cb);
@@ -293,7 +296,7 @@ static void loop_hand_back(hub *h) {
   int due = h->background_until ? uv_backend_timeout(&h->loop) : -1;
   if (due < 0 || uv_now(&h->loop) + (uint64_t)due >= h->background_until) return;
   h->background_until = 0;
-  eventfd_set(h->kick_fd);
+  eventfd_set(h->background_fd);
 }
 
 /* Leaves the wait; whoever drove hands over to another waiter, or to the lease. */

@@ -19,6 +19,7 @@
 #define PROMPT_LIMIT_MS (5 * 60 * 1000) /* how long a person may take */
 #define PROMPT_TURNS 10                 /* how often the same may be asked: about a host's key ssh asks for ever */
 #define PROMPT_MOST 16u                 /* questions that wait in one connection */
+#define PROMPT_NAME 400u                /* bytes of a name that a far side gives */
 
 typedef struct question {
   struct question *next;
@@ -65,6 +66,16 @@ static char *prompt_harmless(const char *text, size_t length) {
   if (fclose(f) == 0) return clean;
   free(clean);
   return NULL;
+}
+
+/* *new*: a name that a far side gives, as it can be shown. NULL: there is none. */
+static char *prompt_name(const char *name) {
+  char *clean = name ? spec_harmless(name, strlen(name)) : NULL;
+  size_t n = clean ? strlen(clean) : 0;
+  if (n <= PROMPT_NAME) return clean;
+  for (n = PROMPT_NAME; n > 0 && ((unsigned char)clean[n] & 0xc0) == 0x80;) n--;
+  clean[n] = 0;
+  return clean;
 }
 
 /* -------------------------------------------------------------------------------------------------------------- before */
@@ -271,6 +282,7 @@ static void relay_done(remora_future *f, void *userdata) {
   char *copy = text ? malloc(length + 1) : NULL;
   if (copy) memcpy(copy, text, length);
   if (f->reply) explicit_bzero(f->reply->payload, f->reply->head.size);
+  if (text) explicit_bzero((char *)(uintptr_t)text, length); /* nobody else has this future's value */
   (void)remora_value_unref(v);
   if (copy)
     prompt_typed(r->hub, r->id, copy, length);
@@ -591,23 +603,26 @@ void prompt_far(remora_event *e) {
   /* A Python node says which connection it is about; a C node is the near side of it, so that is its name for it. */
   const char *from = remora_as_text(remora_get(asked, "from"), NULL);
   if (!from) from = remora_as_text(remora_get(asked, "conn"), NULL);
-  char where[512];
   if (!args || !text) {
     if (args) remora_event_fail(e, remora_error_new(REMORA_E_INVALID, "prompt takes a map with kind and text"));
     (void)remora_event_free(e);
     return;
   }
-  (void)snprintf(where, sizeof where, "%s%s%s", c->carrier.name, from ? " > " : "", from ? from : "");
+  char *behind = prompt_name(from), *at = prompt_name(hop), *where = NULL;
+  if (asprintf(&where, "%s%s%s", c->carrier.name, behind ? " > " : "", behind ? behind : "") < 0) where = NULL;
   e->message->secret = true; /* of its answer nothing is traced */
   question q = {.fd = -1, .call = e, .kind = PROMPT_SECRET};
   if (kind && strcmp(kind, "confirm") == 0) q.kind = PROMPT_CONFIRM;
   if (kind && strcmp(kind, "info") == 0) q.kind = PROMPT_INFO;
   hub_lock(h);
-  if (c->state != CONN_OPEN || !prompt_of(c))
+  if (c->state != CONN_OPEN || !where || !prompt_of(c))
     prompt_later(h, prompt_drop_call, e);
   else
-    prompt_ask(c, q, text, length, hop, where, remora_as_int(remora_get(asked, "attempt")));
+    prompt_ask(c, q, text, length, at, where, remora_as_int(remora_get(asked, "attempt")));
   hub_unlock(h);
+  free(behind);
+  free(at);
+  free(where);
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- the end */
@@ -639,6 +654,10 @@ void prompt_forked(remora_conn *c) {
   if (!p) return;
   if (p->listener >= 0) close(p->listener);
   if (p->epoll >= 0) close(p->epoll);
+  for (question *q = p->first; q; q = q->next) {
+    if (q->fd >= 0) close(q->fd);
+    q->fd = -1;
+  }
   p->listener = p->epoll = -1;
 }
 

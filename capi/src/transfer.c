@@ -26,6 +26,7 @@ typedef struct transfer {
   bool regular; /* the local file; a device or a fifo keeps its permissions and times */
   int64_t mode; /* -1: as keep_mode says */
   int64_t bytes;
+  size_t piece;
   int fd;
   char *local, *remote;
   char *target,
@@ -169,17 +170,17 @@ static void transfer_drop_far(transfer *t) {
 /* -------------------------------------------------------------------------------------------------------------- upload */
 
 static int transfer_piece_up(transfer *t, bool *end, remora_error **err) {
-  char *data = malloc(TRANSFER_PIECE);
+  char *data = malloc(t->piece);
   if (!data) return error_set(err, REMORA_E_NOMEM, NULL);
   size_t have = 0;
-  while (have < TRANSFER_PIECE) {
-    ssize_t n = read(t->fd, data + have, TRANSFER_PIECE - have);
+  while (have < t->piece) {
+    ssize_t n = read(t->fd, data + have, t->piece - have);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return free(data), error_file(err, errno, "read", t->local);
     if (n == 0) break;
     have += (size_t)n;
   }
-  *end = have < TRANSFER_PIECE;
+  *end = have < t->piece;
   t->bytes += (int64_t)have;
   if (have == 0) return free(data), 0;
   remora_value *view = remora_bytes_view(data, have, free, data);
@@ -296,7 +297,7 @@ static int transfer_down(transfer *t, remora_error **err) {
   if (!asked) return -1;
   unsigned wanted = 2; /* a small file needs no more */
   while (t->count < wanted)
-    if (transfer_send(t, "read", remora_pack(NULL, "I", (int64_t)TRANSFER_PIECE), 0, err) != 0)
+    if (transfer_send(t, "read", remora_pack(NULL, "I", (int64_t)t->piece), 0, err) != 0)
       return (void)remora_future_unref(asked), -1;
   remora_value *about = transfer_result(t, asked, err);
   int rc = about ? transfer_create(t, err) : -1;
@@ -309,7 +310,7 @@ static int transfer_down(transfer *t, remora_error **err) {
     (void)remora_value_unref(v);
     if (wanted < TRANSFER_WINDOW) wanted++;
     while (rc == 0 && !end && t->count < wanted)
-      rc = transfer_send(t, "read", remora_pack(NULL, "I", (int64_t)TRANSFER_PIECE), 0, err);
+      rc = transfer_send(t, "read", remora_pack(NULL, "I", (int64_t)t->piece), 0, err);
   }
   const char *kind = remora_as_text(remora_get(about, "kind"), NULL);
   int64_t size = remora_as_int(remora_get(about, "size"));
@@ -376,7 +377,9 @@ static remora_future *transfer_begin(remora_conn *c, bool up, const char *local,
     return error_set(err, REMORA_E_INVALID, "to copy a file takes a path here and one over there"), NULL;
   transfer *t = calloc(1, sizeof *t);
   if (!t) return error_set(err, REMORA_E_NOMEM, NULL), NULL;
+  size_t limit = c->session.max_message, most = limit > 8192 ? limit - 4096 : limit / 2;
   *t = (transfer){.hub = h, .conn = c, .up = up, .fd = -1, .chain = call_chain};
+  t->piece = most < TRANSFER_PIECE ? most : TRANSFER_PIECE;
   t->local = strdup(local);
   t->remote = strdup(remote);
   t->future = future_new(h, c);

@@ -51,6 +51,7 @@ typedef struct command {
   uint64_t kill_at;
   int streams[2], in, wake, pidfd;
   pid_t pid;             /* under the lock; 0: none, or not any more */
+  pid_t group;           /* under the lock: what is signalled, as long as somebody has the streams; 0: nobody is left */
   bool ended, cancelled; /* cancelled: under the lock */
   int status;
 } command;
@@ -204,6 +205,7 @@ static int command_spawn(command *c, const char *program, const int theirs[3]) {
   (void)pthread_mutex_lock(&command_lock);
   if (!rc) rc = posix_spawn(&c->pid, program, &actions, &attributes, c->argv, c->env);
   if (rc) c->pid = 0;
+  c->group = c->pid;
   (void)pthread_mutex_unlock(&command_lock);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
@@ -267,7 +269,7 @@ static void command_fail(command *c, remora_error *err) {
   }
   c->error = err ? err : remora_error_new(REMORA_E_NOMEM, NULL);
   c->kill_at = hub_now_ms() + COMMAND_GRACE_MS;
-  (void)kill(-c->pid, SIGTERM);
+  if (c->group > 0) (void)kill(-c->group, SIGTERM);
   if (c->sent) (void)remora_cancel(c->sent);
   if (c->asked) (void)remora_cancel(c->asked);
   command_close(&c->in);
@@ -315,9 +317,10 @@ static bool command_keep(command *c, int i, const char *data, size_t length) {
 }
 
 static void command_take(command *c, int i) {
-  char *data = malloc(COMMAND_PIECE);
+  size_t most = files_most < COMMAND_PIECE ? files_most : COMMAND_PIECE;
+  char *data = malloc(most);
   if (!data) return command_fail(c, NULL);
-  ssize_t n = read(c->streams[i], data, COMMAND_PIECE);
+  ssize_t n = read(c->streams[i], data, most);
   if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) command_close(&c->streams[i]);
   if (n > 0 && !c->error && c->output) {
     c->sent = command_call(c, c->output, "", command_pair(i + 1, data, (size_t)n));
@@ -362,22 +365,31 @@ static void command_feed(command *c) {
   c->piece = remora_value_unref(c->piece);
   if (!c->source) return command_close(&c->in);
   remora_value *args = remora_list();
-  if (remora_append(args, remora_int(65536)) != 0) args = remora_value_unref(args);
+  if (remora_append(args, remora_int(files_most < 65536 ? (int64_t)files_most : 65536)) != 0)
+    args = remora_value_unref(args);
   c->asked = command_call(c, c->source, "read", args);
 }
 
 /* Whether it has ended. Its number is nobody's to signal before it is reaped. */
 static bool command_ended(command *c, bool wait) {
   siginfo_t info = {0};
-  while (!c->ended && waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT | (wait ? 0 : WNOHANG)) != 0 &&
+  int rc = 0;
+  while (!c->ended && (rc = waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT | (wait ? 0 : WNOHANG))) != 0 &&
          errno == EINTR) {
   }
-  if (c->ended || (info.si_pid == 0 && !wait)) return c->ended;
+  if (c->ended || (rc == 0 && info.si_pid == 0)) return c->ended;
   (void)pthread_mutex_lock(&command_lock);
   if (waitpid(c->pid, &c->status, 0) < 0) c->status = -1; /* user code was quicker */
   c->pid = 0;
   (void)pthread_mutex_unlock(&command_lock);
   return c->ended = true;
+}
+
+/* Nobody is known to be left in its group, whose number may become another's. */
+static void command_forget(command *c) {
+  (void)pthread_mutex_lock(&command_lock);
+  c->group = 0;
+  (void)pthread_mutex_unlock(&command_lock);
 }
 
 /* Until it has ended, its streams too, and everything has been answered; or, behind an error, until it was killed. */
@@ -396,6 +408,7 @@ static void command_converse(command *c) {
     command_answers(c);
     if (c->fed) command_feed(c);
     bool open = c->streams[0] >= 0 || c->streams[1] >= 0, ended = command_ended(c, false);
+    if (ended && !open) command_forget(c);
     if (ended && !open && (!c->sent || c->error)) return;
     if (c->error && now >= c->kill_at) return;
     if (remora_queue_arm(c->queue)) continue;
@@ -536,7 +549,7 @@ static bool command_cancel(uint32_t call) {
 static void command_over(bool last) {
   (void)pthread_mutex_lock(&command_lock);
   for (command *c = commands; c; c = c->next) {
-    if (c->pid > 0) (void)kill(-c->pid, last ? SIGKILL : SIGTERM);
+    if (c->group > 0) (void)kill(-c->group, last ? SIGKILL : SIGTERM);
     command_wake(c);
   }
   (void)pthread_mutex_unlock(&command_lock);

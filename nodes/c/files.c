@@ -20,6 +20,7 @@ typedef struct file {
   int fd; /* -1: closed */
   bool regular, timed, sync;
   int64_t mode; /* -1: none was asked for */
+  int64_t old;  /* of what an atomic file replaces; -1: there was nothing, so it has the usual ones from the start */
   struct timespec times[2];
 } file;
 
@@ -190,6 +191,8 @@ static void file_follow(file *f) {
 static bool file_open_beside(file *f, int flags, remora_error **err) {
   file_follow(f);
   const char *slash = strrchr(f->path, '/'), *name = slash ? slash + 1 : f->path;
+  struct stat st;
+  f->old = stat(f->path, &st) == 0 ? (int64_t)(st.st_mode & 07777) : -1;
   do {
     uint32_t random;
     if (getrandom(&random, sizeof random, 0) < 0) return files_failed(f, err);
@@ -199,7 +202,7 @@ static bool file_open_beside(file *f, int flags, remora_error **err) {
       errno = ENOMEM;
       return files_failed(f, err);
     }
-    f->fd = open(f->temporary, flags | O_EXCL, 0600);
+    f->fd = open(f->temporary, flags | O_EXCL, f->mode < 0 && f->old < 0 ? 0666 : 0600);
   } while (f->fd < 0 && errno == EEXIST);
   if (f->fd < 0) return files_failed(f, err);
   file_list(f);
@@ -219,11 +222,9 @@ static bool file_put(file *f, remora_error **err) {
   if (f->temporary) {
     struct stat before;
     bool there = stat(f->path, &before) == 0;
-    mode_t mask = umask(0);
-    (void)umask(mask);
     if (there && fchown(f->fd, before.st_uid, before.st_gid) != 0) errno = 0; /* where that is allowed */
-    mode_t mode = f->mode >= 0 ? (mode_t)f->mode : there ? before.st_mode & 07777 : 0666 & ~mask;
-    if (fchmod(f->fd, mode) != 0) return files_failed(f, err);
+    int64_t mode = f->mode >= 0 ? f->mode : there ? (int64_t)(before.st_mode & 07777) : f->old;
+    if (mode >= 0 && fchmod(f->fd, (mode_t)mode) != 0) return files_failed(f, err);
   }
   if (f->timed && futimens(f->fd, f->times) != 0) return files_failed(f, err);
   if (f->sync && fsync(f->fd) != 0) return files_failed(f, err);

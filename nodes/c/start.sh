@@ -5,6 +5,7 @@ for node in remora-node /usr/local/libexec/remora/remora-node /usr/libexec/remor
   node=$(command -v "$node" 2>/dev/null) && [ "$("$node" --version 2>/dev/null </dev/null)" = "$want" ] && exec "$node"
 done
 # A directory of which programs run; the name must be new, so nobody else's file or link is taken.
+mask=$(umask)
 umask 077
 file=
 for dir in /dev/shm "$XDG_RUNTIME_DIR" /tmp /var/tmp "$HOME"; do
@@ -22,4 +23,5 @@ printf '\000REMORA?%s %s %s\n' "$(uname -s)" "$(uname -m)" "$(getconf GNU_LIBC_V
 { head -c "$size" || dd bs=1 count="$size"; } 2>/dev/null >"$file"
 [ "$(wc -c <"$file")" -eq "$size" ] || exit 1
 "$file" --version >/dev/null </dev/null || exit 126
+umask "$mask"
 exec "$file" --unlink "$file"

@@ -249,6 +249,29 @@ static void test_cancel_goes_on(void **state) {
   (void)remora_future_unref(one);
 }
 
+static remora_future *same(remora_future *before, void *userdata, remora_error **err) {
+  (void)userdata, (void)err;
+  return remora_future_ref(before);
+}
+
+static void test_cancel_goes_far(void **state) {
+  (void)state;
+  remora_error *err = NULL;
+  remora_future *first = remora_promise(&err), *last = remora_future_ref(first);
+  for (int i = 0; i < 300000; i++) {
+    remora_future *next = remora_compose(last, NULL, same, NULL, NULL, NULL, &err);
+    WORKS(err);
+    (void)remora_future_unref(last);
+    last = next;
+  }
+  assert_int_equal(remora_cancel(last), 1);
+  assert_int_equal(remora_cancel(last), 0);
+  assert_int_equal(remora_future_state(first), REMORA_WAS_CANCELLED);
+  (void)remora_future_unref(first);
+  (void)remora_future_unref(last);
+  (void)remora_serve(remora_default_queue(), 0);
+}
+
 static void test_nobody_runs_the_function(void **state) {
   (void)state;
   remora_queue *q = remora_queue_new();
@@ -351,6 +374,7 @@ int main(void) {
       cmocka_unit_test(test_compose),
       cmocka_unit_test(test_compose_errors),
       cmocka_unit_test(test_cancel_goes_on),
+      cmocka_unit_test(test_cancel_goes_far),
       cmocka_unit_test(test_nobody_runs_the_function),
       cmocka_unit_test(test_any),
       cmocka_unit_test(test_any_of_calls),

@@ -180,6 +180,21 @@ static void test_there_and_back(void **state) {
   ended(c);
 }
 
+static void test_small_messages(void **state) {
+  (void)state;
+  remora_error *err = NULL;
+  remora_options *opts = remora_options_new();
+  assert_int_equal(remora_options_set(opts, "max_message", remora_int(65536), &err), 0);
+  remora_conn *c = remora_connect("-", opts, &err);
+  WORKS(err);
+  (void)remora_options_free(opts);
+  spill(in_folder("a"), 1000000);
+  assert_int_equal(bytes_of(remora_upload(c, in_folder("a"), in_folder("b"), NULL, &err)), 1000000);
+  assert_int_equal(bytes_of(remora_download(c, in_folder("b"), in_folder("d"), NULL, &err)), 1000000);
+  assert_true(same(in_folder("a"), in_folder("d")));
+  ended(c);
+}
+
 static void test_errors(void **state) {
   (void)state;
   remora_error *err = NULL;
@@ -316,6 +331,7 @@ int main(void) {
       TEST(test_shutdown),
       TEST(test_commands),
       TEST(test_there_and_back),
+      TEST(test_small_messages),
       TEST(test_errors),
       TEST(test_cancelling_leaves_nothing),
       TEST(test_the_end_of_the_connection),

@@ -3,6 +3,8 @@
 #include "log.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 /* ------------------------------------------------------------------------------------------------- levels, selections */
 
@@ -260,6 +262,47 @@ static void test_print(void **state) {
   close(before);
 }
 
+/* Prints to `end` as standard error; what another process makes of it: the signal that has ended it, or 0. */
+static int prints_into(int end) {
+  pid_t pid = fork();
+  assert_true(pid >= 0);
+  if (pid == 0) {
+    char text[1200];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)alarm(LIMIT / 1000);
+    if (dup2(end, 2) < 0 || remora_log_print(REMORA_LOG_INFO, NULL, NULL, NULL) != 0) _exit(1);
+    for (int i = 0; i < 200; i++) remora_log(REMORA_LOG_INFO, "app", text + i % 7, NULL, NULL, 0);
+    _exit(0);
+  }
+  int status = 0;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void test_print_to_nobody(void **state) {
+  (void)state;
+  int ends[2];
+  assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+  close(ends[0]);
+  assert_int_equal(prints_into(ends[1]), 0);
+  close(ends[1]);
+}
+
+/* The room of a terminal ends in the middle of a line. */
+static void test_print_to_a_terminal_that_nobody_reads(void **state) {
+  (void)state;
+  int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+  int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  assert_true(slave >= 0);
+  assert_int_equal(prints_into(slave), 0);
+  assert_int_equal(fcntl(slave, F_GETFL) & O_NONBLOCK, 0); /* others have it, too */
+  close(slave);
+  close(master);
+}
+
 /* ------------------------------------------------------------------------------------------------------- the far side */
 
 static remora_conn *connect_logging(remora_queue *q, const char *level, int64_t budget, remora_error **err) {
@@ -323,7 +366,10 @@ static void test_options(void **state) {
 int main(void) {
   unsetenv("REMORA_LOG_LEVEL");
   unsetenv("REMORA_LOG_FORWARDING");
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_levels),
+  const struct CMUnitTest tests[] = {/* they fork, and TSan wants no threads then */
+                                     cmocka_unit_test(test_print_to_nobody),
+                                     cmocka_unit_test(test_print_to_a_terminal_that_nobody_reads),
+                                     cmocka_unit_test(test_levels),
                                      cmocka_unit_test(test_selections),
                                      cmocka_unit_test(test_formats),
                                      cmocka_unit_test(test_what_is_not_known),

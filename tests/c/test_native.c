@@ -75,6 +75,25 @@ static void test_sent(void **state) {
   assert_int_equal(left_behind(), before);
 }
 
+/* What it creates has the permissions that its user wants, however careful its start was. */
+static void test_sent_keeps_the_umask(void **state) {
+  (void)state;
+  remora_error *err = NULL;
+  const char *const command[] = {"sh", "-c", "umask 027; PATH=/usr/bin:/bin; exec \"$@\"", "sh", NULL};
+  remora_conn *c = connect_c(NULL, command, &err);
+  WORKS(err);
+  remora_value *argv = remora_pack(&err, "s s s", "sh", "-c", "umask");
+  remora_future *f = remora_run(c, argv, NULL, &err);
+  WORKS(err);
+  remora_value *v = remora_await(f, LIMIT, &err);
+  WORKS(err);
+  assert_string_equal(remora_as_text(remora_get(v, "stdout"), NULL), "0027\n");
+  (void)remora_value_unref(v);
+  (void)remora_future_unref(f);
+  (void)remora_value_unref(argv);
+  assert_false(works_and_ends(c));
+}
+
 /* A login shell prints something before. */
 static void test_sent_behind_rubbish(void **state) {
   (void)state;
@@ -151,6 +170,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_child),
       cmocka_unit_test(test_sent),
+      cmocka_unit_test(test_sent_keeps_the_umask),
       cmocka_unit_test(test_sent_behind_rubbish),
       cmocka_unit_test(test_there_already),
       cmocka_unit_test(test_named),

@@ -3,6 +3,9 @@
 
 #include "error.h"
 
+#include <sys/socket.h>
+#include <sys/wait.h>
+
 /* Asks by its helper, as ssh does, and runs its last word. */
 #define FAKE_SSH                                                                                                       \
   "for last; do :; done; for turn in 1 2 3; do word=$(\"$SSH_ASKPASS\" \"me@there's password: \") || exit 255; "       \
@@ -19,7 +22,7 @@
 static remora_value *program(const char *script) { return remora_pack(NULL, "s s s s", "sh", "-c", script, "fake"); }
 
 typedef struct person {
-  int calls, gone;
+  int calls, gone, left;
   int64_t right; /* the attempt from which on the answer is right */
   char text[200], hop[50], kind[20];
   remora_value *(*answer)(struct person *p, remora_error **err); /* NULL: a password */
@@ -283,6 +286,40 @@ static void test_cancelled(void **state) {
   }
 }
 
+static int question_sockets(void) {
+  int n = 0;
+  for (int fd = 3; fd < 256; fd++) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    n += getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+  }
+  return n;
+}
+
+static remora_value *answer_forks(person *p, remora_error **err) {
+  (void)err;
+  p->right = question_sockets();
+  pid_t pid = fork();
+  if (pid == 0) _exit(question_sockets());
+  int status = 0;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  p->left = WEXITSTATUS(status);
+  return remora_str("open %1?");
+}
+
+/* A child that lives on must not keep ssh waiting for an answer that never comes. */
+static void test_a_fork_takes_no_question_along(void **state) {
+  (void)state;
+  person p = {.answer = answer_forks};
+  remora_error *err = NULL;
+  remora_conn *c = by_ssh(&p, &err);
+  WORKS(err);
+  assert_int_equal(p.right, 2); /* the listener, and the question */
+  assert_int_equal(p.left, 0);
+  finish(c);
+  over(&p);
+}
+
 static void test_descriptors(void **state) {
   (void)state;
   int before = count_fds();
@@ -333,6 +370,7 @@ int main(void) {
       cmocka_unit_test(test_sudo_wrong_to_the_end),
       cmocka_unit_test(test_echoed_words),
       cmocka_unit_test(test_cancelled),
+      cmocka_unit_test(test_a_fork_takes_no_question_along),
       cmocka_unit_test(test_descriptors),
       cmocka_unit_test(test_helper_alone),
   };

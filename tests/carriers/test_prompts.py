@@ -171,6 +171,17 @@ def test_no_near_side_hears_a_question_twice_removed(locked):
     assert asked == ["- > - > remora-nokey"]
 
 
+def test_names_that_a_far_side_gives_are_harmless():
+    asked = []
+    code = "import _remora_node as node\nnode.up.call(0, 'prompt', ({'kind': 'secret', 'text': 'word?', 'hop': %r, 'from': %r},))"
+    with remora.connect("-", on_prompt=lambda question: asked.append(question) or "word") as conn:
+        execute = remora.can_on(conn, "builtins.exec")
+        execute(code % ("a\33[2Jb", "c\33]0;d\7"), {})
+        execute(code % ("e", "ä" * 1000), {})  # cut, and not in the middle of a character
+    assert asked[0]["from"] == "- > c\\x1b]0;d\\x07" and asked[0]["hop"] == "a\\x1b[2Jb"
+    assert re.fullmatch("- > ä+", asked[1]["from"])
+
+
 def test_ctrl_c_while_it_is_asked(unknown):
     code = """if True:
         import remora, threading
@@ -199,6 +210,26 @@ def test_nothing_is_left_open(unknown):
     for _ in range(3):
         refused("remora-newkey", on_prompt=lambda question: None, **unknown)
     assert descriptors() <= before
+
+
+def test_a_c_node_keeps_no_answer(tmp_path):
+    """What passes through it is in its memory no more when the connection stands."""
+    word = "-".join(reversed("passes not what by it a keeps a that word".split()))
+    ssh = tmp_path / "ssh"
+    ssh.write_text("""#!/bin/sh
+for last; do :; done
+[ "$("$SSH_ASKPASS" 'Word: ')" = "%s" ] && exec sh -c "$last"
+exit 255
+""" % word)
+    ssh.chmod(0o755)
+    build = os.environ.get("REMORA_TEST_BUILD") or os.path.join(os.path.dirname(remora.__file__), os.pardir, os.pardir)
+    env = {"PATH": str(tmp_path) + ":" + os.environ["PATH"]}
+    with remora.connect("-", node="c", env=env, roots={"c": [os.path.join(build, "tests", "matrix")]}, on_prompt=lambda question: word) as conn:
+        assert remora.can_on(conn, "far_c:onward")(["there"]) > 0
+        with open("/proc/%d/maps" % conn.pid) as maps, open("/proc/%d/mem" % conn.pid, "rb", 0) as memory:
+            for begin, end, text in re.findall("(?m)^([0-9a-f]+)-([0-9a-f]+) rw.. .*?([^ ]*)$", maps.read()):
+                memory.seek(int(begin, 16))
+                assert word.encode() not in memory.read(int(end, 16) - int(begin, 16)), text
 
 
 # -------------------------------------------------------------------------------------------------------- other near languages

@@ -2,6 +2,7 @@
 #include <remora_node.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,13 @@ static remora_value *forks(const remora_value *args, remora_error **err) {
   }
   waitpid(pid, &status, 0);
   return remora_int(WEXITSTATUS(status));
+}
+
+/* From here on the system reaps all children by itself. */
+static remora_value *childless(const remora_value *args, remora_error **err) {
+  (void)args, (void)err;
+  (void)signal(SIGCHLD, SIG_IGN);
+  return NULL;
 }
 
 static remora_value *living(const remora_value *args, remora_error **err) {
@@ -203,10 +211,10 @@ static remora_value *thing_call(void *userdata, const char *method, const remora
 }
 
 static const remora_module_function functions[] = {
-    {"prints", prints},     {"floods", floods},      {"reads", reads},         {"naps", naps},
-    {"computes", computes}, {"child", starts_child}, {"forks", forks},         {"living", living},
-    {"started", started},   {"threaded", threaded},  {"caught", caught},       {"fails", fails},
-    {"onward", onward},     {"keywords", keywords},  {"broken", broken_value}, {NULL, NULL}};
+    {"prints", prints},       {"floods", floods}, {"reads", reads},   {"naps", naps},         {"computes", computes},
+    {"child", starts_child},  {"forks", forks},   {"living", living}, {"started", started},   {"threaded", threaded},
+    {"caught", caught},       {"fails", fails},   {"onward", onward}, {"keywords", keywords}, {"broken", broken_value},
+    {"childless", childless}, {NULL, NULL}};
 static const remora_module_class classes[] = {
     {"Thing", {sizeof(remora_class), "far_c.Thing", "call len", thing_call}, thing_construct, thing_destroy}, {0}};
 static const remora_module module = {sizeof module, functions, classes};

@@ -65,7 +65,7 @@ class Lent:
 
 class Near:
     def __init__(self, python=sys.executable, spin=0.0, modules=None, env=None, limit=20.0, greet=True, node="python",
-                 argv=None, **hello):
+                 argv=None, start_new_session=False, **hello):
         """`node`: the far language; `argv`: its command line without the stub, `python -c` if there is none."""
         if node not in NODES_MADE:
             NODES_MADE[node] = embed.node(node)[:2]
@@ -90,7 +90,8 @@ class Near:
         self.bye = None
         self.ended = False
         self.process = subprocess.Popen((argv or [python, "-c"]) + ([stub] if stub else []),
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=env)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=env,
+                                        start_new_session=start_new_session)
         self.w = self.process.stdin.fileno()
         self.r = self.process.stdout.fileno()
         os.set_blocking(self.r, False)

@@ -1,4 +1,5 @@
 """Files and commands of every node: `run`, `open` and `stat` of the root (protocol.md, sections 5.2 to 5.4)."""
+import io
 import os
 import random
 import shutil
@@ -289,6 +290,34 @@ def test_timeout_kills_the_group(near, tmp_path):
     assert run(near, "true", timeout=20000)["status"] == 0
 
 
+def test_pieces_fit_into_small_messages():
+    with nears(**NODES["c"]) as make:
+        near, output = make(max_message=65536), Output()
+        data = random.Random(4).getrandbits(8 * 1000000).to_bytes(1000000, "little")
+        source = io.BytesIO(data)
+        done = run(near, "cat", output=output, input=Lent(source, "", "near.source"))
+        assert done["status"] == 0 and output.text(1) == data
+
+
+@pytest.mark.parametrize("ends", ["time", "cancel", "connection"])
+def test_what_a_command_leaves_behind_ends_with_it(make, tmp_path, ends):
+    """The command itself is over and reaped; a process of its group still has its streams. Nobody else is signalled."""
+    near, pids = make(start_new_session=True), tmp_path / "pids"
+    words = ["sh", "-c", "sleep 1000 & echo $! >%s.new; mv %s.new %s; exit 3" % (pids, pids, pids)]
+    if holds_up(near) and ends != "time":
+        pytest.skip("one thing at a time")
+    call = near.start(0, "run", words, {"timeout": 1000} if ends == "time" else {})
+    until(near, pids.exists)
+    if ends == "connection":
+        near.close()
+    else:
+        if ends == "cancel":
+            near.write(frame(CANCEL, call=call))
+        assert fails(near.result, call).type[0] == ("remora.Timeout" if ends == "time" else "remora.Cancelled")
+        assert run(near, "true")["status"] == 0
+    until_gone(int(pids.read_text()))
+
+
 def until_gone(pid):
     while not gone(pid):
         time.sleep(0.01)
@@ -398,6 +427,14 @@ def test_commands_are_no_children_of_ruby_code(name, tmp_path):
         assert evaluate("pid = spawn('sleep 0.3'); File.write(%r, %r); Process.wait == pid" % (fifo, "x\n")) is True
         assert near.result(call)["status"] == 7
         assert "No child" in str(fails(evaluate, "Process.wait"))
+
+
+def test_commands_where_c_code_takes_all_children():
+    with nears(node="c", argv=[test_c.NODE], modules=test_c.MODULES) as make:
+        near = make()
+        near.can("far_c:childless")()
+        e = fails(run, near, "true", timeout=20000)
+        assert e.type[0] == "OSError" and "was taken by other code" in str(e)
 
 
 # ---- files
@@ -591,6 +628,26 @@ def test_atomic_replace(near, tmp_path):
     long = tmp_path / ("n" * 250)
     open_(near, long, "w", atomic=True).close()
     assert contents(long) == b""
+
+
+def test_an_atomic_file_of_c_leaves_the_umask_alone(tmp_path):
+    """Other threads start commands meanwhile. Without a mode a new file has the usual permissions from the start."""
+    usual = os.umask(0)
+    os.umask(usual)
+    usual = 0o666 & ~usual
+    with nears(**NODES["c"]) as make:
+        near = make()
+        for options, there, first, last in ({}, None, usual, usual), ({"mode": 0o604}, None, 0o600, 0o604), ({}, 0o640, 0o600, 0o640):
+            path = tmp_path / "f"
+            if there:
+                path.touch()
+                path.chmod(there)
+            f = open_(near, path, "w", atomic=True, **options)
+            beside, = set(os.listdir(str(tmp_path))) - {"f"}
+            assert permissions(tmp_path / beside) == first
+            f.close()
+            assert permissions(path) == last
+            path.unlink()
 
 
 def test_the_end_of_the_connection_removes_what_is_not_complete(near, tmp_path):

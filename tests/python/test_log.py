@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -145,6 +146,28 @@ for t in floods: t.start()
         eventually(lambda: len(records) == stats["log_records"])
         assert conn.is_valid
     eventually(lambda: sum(r["dropped"] for r in notices) == stats["log_dropped"])  # told, at the latest, at the end
+
+
+def test_records_come_while_a_call_lasts(sink, tmp_path):
+    """Whoever waits reads them, and wakes the thread of the library that deals with them."""
+    records, path = sink(), tmp_path / "seen"
+    seen = threading.Thread(target=lambda: (eventually(lambda: records), path.touch()))
+    with connect(heartbeat=0) as conn:  # nothing else wakes anybody
+        run(conn, """
+import builtins, logging, os, threading, time
+def lasts(path):
+    threading.Timer(0.1, logging.getLogger("app").warning, ["now"]).start()
+    end = time.monotonic() + 5
+    while not os.path.exists(path) and time.monotonic() < end:
+        time.sleep(0.01)
+    return time.monotonic() < end
+builtins.lasts = lasts
+""")
+        lasts = remora.can_on(conn, "builtins.lasts")
+        seen.start()
+        time.sleep(0.2)  # the thread of the library has gone to sleep by then; it passes also where it has not
+        assert lasts(str(path))
+        seen.join()
 
 
 def test_a_child_of_the_far_side_logs_into_nothing(sink):
