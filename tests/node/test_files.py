@@ -593,6 +593,31 @@ def test_atomic_replace(near, tmp_path):
     assert contents(long) == b""
 
 
+@pytest.mark.parametrize("name", ["100%", "a%20b %s %d %n.txt", "-n", "~", "two\nlines", b"caf\xe9"], ids=repr)
+def test_atomic_replace_under_any_name(near, tmp_path, name):
+    folder = os.fsencode(str(tmp_path))
+    path = os.path.join(folder, os.fsencode(name))
+    f = near.call(0, "open", path, "w", {"atomic": True})
+    f.write(b"x")
+    f.close()
+    assert os.listdir(folder) == [os.fsencode(name)] and contents(os.fsdecode(path)) == b"x"
+
+
+def test_atomic_replace_behind_links_that_lead_nowhere(near, tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    os.symlink(str(there / "f"), str(tmp_path / "absolute"))
+    os.symlink("there/f", str(tmp_path / "relative"))
+    os.symlink("relative", str(tmp_path / "twice"))
+    for name in "absolute", "relative", "twice":
+        f = open_(near, tmp_path / name, "w", atomic=True)
+        f.write(name.encode())
+        f.close()
+        assert contents(there / "f") == name.encode() and os.listdir(str(there)) == ["f"]
+        assert os.path.islink(str(tmp_path / name)) and os.path.islink(str(tmp_path / "relative"))
+        os.unlink(str(there / "f"))
+
+
 def test_the_end_of_the_connection_removes_what_is_not_complete(near, tmp_path):
     f = open_(near, tmp_path / "f", "w", atomic=True)
     f.write(b"half")

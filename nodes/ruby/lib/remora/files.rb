@@ -172,10 +172,14 @@ module Remora
 
       def open_beside(flags)
         @path = ::File.realpath(@path) if ::File.exist?(@path)
-        @path = ::File.join(::File.dirname(@path), ::File.readlink(@path)) if ::File.symlink?(@path)
+        40.times do
+          break unless ::File.symlink?(@path)  # leads nowhere
+          to = ::File.readlink(@path).b
+          @path = to.start_with?("/") ? to : ::File.join(::File.dirname(@path).b, to)
+        end
         folder, name = ::File.split(@path)
         begin
-          @temporary = ::File.join(folder, ".#{name.byteslice(0, 200)}.%08x.part" % Random.rand(1 << 32))
+          @temporary = ::File.join(folder, ".#{name.byteslice(0, 200)}.#{"%08x" % Random.rand(1 << 32)}.part")
           @io = ::File.new(@temporary, flags | ::File::EXCL, 0o600)
         rescue Errno::EEXIST
           retry
