@@ -629,6 +629,15 @@ def test_answers_that_come_later(near):
     answers_later(near())
 
 
+def test_a_constant_of_user_code_named_as_one_of_the_node(near):
+    n = near()
+    n.can("Kernel.eval")("module Files; end")
+    thing = n.new("Array")
+    n.release(thing)
+    assert n.can("smoke:add")(1, 2) == 3
+    assert n.close() == 0
+
+
 @pytest.mark.parametrize("path", corpus("valid"), ids=os.path.basename)
 def test_corpus_valid(near, path):
     passes_valid(near(), path, WORKS, lambda n: n.can("GC.start")())

@@ -292,7 +292,7 @@ module Remora
           if row.count == 0
             @exports.delete(id)
             @rows.delete(row.it)
-            row.it.released if Remora.const_defined?(:Files) && Files::File === row.it
+            row.it.released if Remora.const_defined?(:Files, false) && Files::File === row.it
           end
         end
       end
