@@ -523,8 +523,8 @@ module Remora
     def give_up(future)
       return false unless @pending.delete(future.call)
       @out << Remora.frame(CANCEL, "", 0, future.call)
-      flush
       future.settle(nil, Cancelled.new("cancelled here"))
+      flush
       true
     end
   end
