@@ -149,8 +149,11 @@ module Remora
         elsif @on_value
           value = @on_value.call(value)
         end
+        ended = true
       rescue StandardError, ScriptError, NoMemoryError, SystemStackError => e
-        value, error = nil, e
+        value, error, ended = nil, e, true
+      ensure # else its thread was interrupted or killed
+        settle(nil, Errors.make(Cancelled::CODE, "the block was interrupted", nil, nil, nil)) unless ended
       end
       return settle(value, error) unless Future === value
       @inner = value
