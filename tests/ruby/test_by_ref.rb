@@ -109,6 +109,12 @@ class TestByRef < FarTest
     assert_equal "rescued RemoteError", far("rescued").call(-> { Remora.start(logged).call.then { raise KeyError, "no" } })[0, 19]
   end
 
+  def test_lent_functions_whose_futures_bring_what_cannot_cross
+    calls = Remora.can_on(conn, "builtins.eval").call("lambda f: f()")
+    error = assert_raises(Remora::ValueNotSendable, Remora::RemoteError) { Remora.options(calls, timeout: 10).call(-> { Remora.start(far("logged")).call.then { "\xff" } }) }
+    assert_match(/not valid UTF-8/, error.message)
+  end
+
   def test_far_ruby
     ruby = connect(node: :ruby)
     list = Remora.new_on(ruby, "Array")

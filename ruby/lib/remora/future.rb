@@ -118,7 +118,11 @@ module Remora
     # A future of C that is resolved as this one is.
     def promise
       made = Capi.remora_promise
-      notify { @error ? Capi.reject(made, @error) : Capi.remora_resolve(made, @value) }
+      notify do
+        @error ? Capi.reject(made, @error) : Capi.remora_resolve(made, @value)
+      rescue StandardError => e # no value that can cross
+        Capi.reject(made, e)
+      end
       made
     end
 
