@@ -37,6 +37,10 @@ class TestFiles < FarTest
     assert_raises(ArgumentError) { conn.run(%w[ls], shell: true) }
   end
 
+  def test_no_time_limit
+    assert conn.run(%w[true], timeout: Float::INFINITY).ok?
+  end
+
   def test_output_is_taken_live_and_its_error_is_raised
     seen = Hash.new { |hash, stream| hash[stream] = +"" }
     result = conn.run(["sh", "-c", "seq 50000; echo e >&2"]) { |stream, data| seen[stream] << data }
