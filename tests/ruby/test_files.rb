@@ -41,6 +41,11 @@ class TestFiles < FarTest
     assert conn.run(%w[true], timeout: Float::INFINITY).ok?
   end
 
+  def test_the_error_of_a_command_of_any_bytes
+    error = assert_raises(Remora::CommandFailed) { conn.run(["sh", "-c", "echo \u00e9 >&2; exit 2", "caf\xe9".b, "\u00e9"], check: true) }
+    assert_match(/exit status 2: \u00e9\z/, error.message)
+  end
+
   def test_output_is_taken_live_and_its_error_is_raised
     seen = Hash.new { |hash, stream| hash[stream] = +"" }
     result = conn.run(["sh", "-c", "seq 50000; echo e >&2"]) { |stream, data| seen[stream] << data }

@@ -18,7 +18,8 @@ module Remora
     def initialize(result)
       last = result.stderr.to_s.dup.force_encoding("UTF-8").scrub.strip.lines.last
       ending = result.signal ? "signal #{result.signal}" : "exit status #{result.status}"
-      super("#{Shellwords.join(result.args)}: #{ending}#{": #{last}" if last}")
+      words = result.args.map { |word| word.dup.force_encoding("UTF-8").scrub }
+      super("#{Shellwords.join(words)}: #{ending}#{": #{last}" if last}")
       @result = result
     end
   end
