@@ -137,6 +137,18 @@ class TestFiles < FarTest
     end
   end
 
+  def test_paragraphs
+    in_folder do |folder|
+      path = "#{folder}/text"
+      ["", "\n", "\n\n", "a", "a\n", "a\n\n", "\n\na\nb\n\n\n\nc\n\nd\n", "a\n\n\n\n"].each do |text|
+        File.write(path, text)
+        assert_equal File.readlines(path, ""), conn.open(path) { |f| f.each_line("").first(10) }, text.inspect
+      end
+      conn.open(path) { |f| assert_equal ["a"], f.readlines("", chomp: true) }
+      conn.open(path) { |f| assert_equal "a\n\n\n\n", f.gets(nil, chomp: true) }
+    end
+  end
+
   def test_binary_and_both
     in_folder do |folder|
       path, data = "#{folder}/data", Random.bytes(3_000_000)

@@ -92,6 +92,7 @@ module Remora
     # The next line, or nil.
     def gets(separator = "\n", chomp: false)
       reading
+      return paragraph(chomp) if separator == ""
       found, from = nil, 0
       until separator && (found = @buffer.index(separator.b, from))
         from = [@buffer.bytesize - separator.to_s.bytesize + 1, 0].max
@@ -100,7 +101,7 @@ module Remora
       return if @buffer.empty?
       line = text(take(found ? found + separator.bytesize : @buffer.bytesize))
       @lineno += 1
-      chomp ? line.chomp(separator || "") : line
+      chomp && separator ? line.chomp(separator) : line
     end
 
     def readline(separator = "\n", chomp: false)
@@ -279,6 +280,18 @@ module Remora
       @wanted = piece.empty? ? 1 : [2 * @wanted, WINDOW].min
       @buffer << piece
       !piece.empty?
+    end
+
+    # What stands between empty lines, of which any number is one.
+    def paragraph(chomp)
+      pass_empty_lines
+      line = gets("\n\n")
+      pass_empty_lines
+      chomp && line ? line.chomp("") : line
+    end
+
+    def pass_empty_lines
+      take(1) while !eof? && @buffer.start_with?("\n")
     end
 
     def take(n)
