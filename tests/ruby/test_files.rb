@@ -149,6 +149,22 @@ class TestFiles < FarTest
     end
   end
 
+  def test_text_is_written_in_the_encoding_of_the_file
+    in_folder do |folder|
+      path = "#{folder}/text"
+      writes = ->(f) { f.write("gr\u00fcn", "\xfc".dup.force_encoding("ISO-8859-1")) && f.puts("\u00fc") && f << "\u00fc" }
+      ["ISO-8859-1", "UTF-16LE"].each do |encoding|
+        File.open("#{folder}/ours", "w", encoding: encoding, &writes)
+        conn.open(path, "w", encoding: encoding, &writes)
+        assert_equal File.binread("#{folder}/ours"), File.binread(path)
+        conn.open(path, encoding: encoding) { |f| assert_equal File.binread(path).force_encoding(encoding), f.read }
+      end
+      conn.open(path, "w") { |f| f << "\xff".b << "\u00fc" }
+      assert_equal "\xff\u00fc".b, File.binread(path)
+      assert_raises(Encoding::UndefinedConversionError) { conn.open(path, "w", encoding: "ISO-8859-1") { |f| f << "\u20ac" } }
+    end
+  end
+
   def test_binary_and_both
     in_folder do |folder|
       path, data = "#{folder}/data", Random.bytes(3_000_000)

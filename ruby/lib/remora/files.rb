@@ -72,6 +72,7 @@ module Remora
     def initialize(proxy, path, mode, binary, encoding) # :nodoc:
       @proxy, @start, @path, @mode = proxy, Remora.start(proxy), path, mode
       @encoding = binary ? Encoding::BINARY : Encoding.find(encoding || "UTF-8")
+      @encodes = !encoding.nil? && !binary # as those of IO: what is written without a word about it stays as it is
       @buffer, @out = String.new(encoding: Encoding::BINARY), String.new(encoding: Encoding::BINARY)
       @ahead, @behind, @wanted, @ended, @lineno, @closed = [], [], 1, false, 0, false
       @at = mode == "a" ? proxy.seek(0, 2) : 0 # of what has been given or taken here
@@ -131,7 +132,8 @@ module Remora
     def write(*things)
       writing
       things.sum do |thing|
-        data = thing.to_s.b
+        data = thing.to_s
+        data = (@encodes ? data.encode(@encoding) : data).b
         @out << data
         @at += data.bytesize
         send_out(PIECE)
@@ -150,7 +152,7 @@ module Remora
     end
 
     def puts(*things)
-      made = StringIO.new(String.new(encoding: Encoding::BINARY))
+      made = StringIO.new(String.new(encoding: @encodes ? Encoding::UTF_8 : Encoding::BINARY))
       made.puts(*things)
       write(made.string)
       nil
@@ -234,7 +236,7 @@ module Remora
     end
 
     def binmode
-      @encoding = Encoding::BINARY
+      @encoding, @encodes = Encoding::BINARY, false
       self
     end
 
