@@ -203,6 +203,17 @@ class TestFiles < FarTest
     end
   end
 
+  def test_atomic_in_a_thread_that_is_killed
+    in_folder do |folder|
+      path, written = "#{folder}/x", Queue.new
+      File.write(path, "old")
+      thread = Thread.new { conn.open(path, "w", atomic: true) { |f| f << "half" and f.flush and written << true and sleep } }
+      written.pop
+      thread.kill.join
+      assert_equal ["old", []], [File.read(path), parts(folder)]
+    end
+  end
+
   def test_lines_are_no_round_trips
     in_folder do |folder|
       before = conn.stats["calls_out"]

@@ -355,7 +355,7 @@ module Remora
         atomic ? file.discard : file.close
         raise
       ensure
-        file.close
+        atomic && Thread.current.status == "aborting" ? file.discard : file.close # a thread that is killed has no exception
       end
     end
   end
