@@ -398,6 +398,8 @@ def test_commands_are_no_children_of_ruby_code(name, tmp_path):
         assert evaluate("pid = spawn('sleep 0.3'); File.write(%r, %r); Process.wait == pid" % (fifo, "x\n")) is True
         assert near.result(call)["status"] == 7
         assert "No child" in str(fails(evaluate, "Process.wait"))
+        evaluate("trap('CLD', 'IGNORE')")  # nobody hears of any end
+        assert "status of the command true was taken" in str(fails(run, near, "true"))
 
 
 # ---- files

@@ -391,6 +391,7 @@ module Remora
           end
         end
         pausing { @waiter.join }
+        raise Error, "the status of the command #{@argv[0]} was taken by other code" unless @status
         { "pid" => @pid, "status" => @status.exitstatus, "signal" => @status.termsig,
           "stdout" => kept && kept[1].join.b, "stderr" => kept && kept[2].join.b }
       end
@@ -425,7 +426,7 @@ module Remora
         status = begin
           Process.wait2(@pid)[1]
         rescue Errno::ECHILD
-          sleep 0.01 until ended?
+          200.times { sleep 0.01 unless ended? }
           @status
         end
         @status = status
