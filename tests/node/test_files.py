@@ -146,6 +146,7 @@ def test_what_cannot_be_run(near, tmp_path):
     assert "NUL" in str(fails(run, near, "true", env={"REMORA_X": "a\0b"})).upper()
     for options in {"env": {"A=B": "1"}}, {"env": [1]}, {"env": {"A": 1}}, {"output": "text"}, {"input": 1}, {"cwd": 1}:
         assert fails(run, near, "true", **options).type[0] == "remora.Value", options
+    fails_with(7, run, near, "true", "x" * 200000)
     assert run(near, "true")["status"] == 0
 
 
