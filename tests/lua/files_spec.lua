@@ -40,6 +40,10 @@ describe("commands", function()
     os.remove(path)
   end)
 
+  it("have no time limit where that is infinite", function()
+    assert.are.equal(0, conn:run({ "true" }, { timeout = math.huge }).status)
+  end)
+
   it("raise errors with a name", function()
     local e = helper.error_of(conn.run, conn, { "sh", "-c", "echo why >&2; exit 2" }, { check = true })
     assert.is_true(remora.is_error(e, "CommandFailed"))
