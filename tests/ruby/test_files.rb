@@ -175,6 +175,11 @@ class TestFiles < FarTest
       assert f.closed?
       assert_raises(IOError) { f.write("x") }
       conn.open(path, "rb") { |r| assert_equal data, r.read }
+      conn.open(path, "rb") do |r|
+        start = r.read(3)
+        assert_raises(Remora::RemoteError) { r.seek(-1) }
+        assert data == start + r.read
+      end
       conn.open(path, "ab") { |a| a << "more" && assert_equal(data.bytesize + 4, a.pos) }
       File.write(path, "0123456789")
       conn.open(path, "r+") do |b|

@@ -175,8 +175,8 @@ module Remora
       flush
       whence = { SET: 0, CUR: 1, END: 2 }.fetch(whence, whence)
       offset, whence = offset + @at, 0 if whence == 1
-      forget_ahead
       @at = @proxy.seek(offset, whence)
+      forget_ahead # not before: a seek that fails leaves what was read ahead
       0
     end
 
