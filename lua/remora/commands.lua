@@ -78,7 +78,8 @@ local function begin(conn, argv, options)
   end
   if options.cwd ~= nil then given.cwd = options.cwd end
   if options.env ~= nil then given.env = environment(options.env) end
-  if options.timeout ~= nil then given.timeout = call.milliseconds(options.timeout, "timeout") end
+  local limit = call.milliseconds(options.timeout, "timeout")
+  if limit >= 0 then given.timeout = limit end
   local root = call.result(capi.root(conn))
   return call.start(root):run(words, given), kept
 end

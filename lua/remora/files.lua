@@ -238,8 +238,8 @@ function File:seek(whence, offset)
   if not number then errors.invalid("seek: unknown place %s (set, cur, end)", tostring(whence)) end
   self:flush()
   if whence == "cur" then offset = offset + self.at end
-  forget_ahead(self)
   self.at = self.proxy:seek(offset, number)
+  forget_ahead(self) -- not before: a seek that fails leaves what was read ahead
   return self.at
 end
 

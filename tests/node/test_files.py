@@ -147,6 +147,7 @@ def test_what_cannot_be_run(near, tmp_path):
     assert "NUL" in str(fails(run, near, "true", env={"REMORA_X": "a\0b"})).upper()
     for options in {"env": {"A=B": "1"}}, {"env": [1]}, {"env": {"A": 1}}, {"output": "text"}, {"input": 1}, {"cwd": 1}:
         assert fails(run, near, "true", **options).type[0] == "remora.Value", options
+    fails_with(7, run, near, "true", "x" * 200000)
     assert run(near, "true")["status"] == 0
 
 
@@ -427,6 +428,8 @@ def test_commands_are_no_children_of_ruby_code(name, tmp_path):
         assert evaluate("pid = spawn('sleep 0.3'); File.write(%r, %r); Process.wait == pid" % (fifo, "x\n")) is True
         assert near.result(call)["status"] == 7
         assert "No child" in str(fails(evaluate, "Process.wait"))
+        evaluate("trap('CLD', 'IGNORE')")  # nobody hears of any end
+        assert "status of the command true was taken" in str(fails(run, near, "true"))
 
 
 def test_commands_where_c_code_takes_all_children():
@@ -648,6 +651,31 @@ def test_an_atomic_file_of_c_leaves_the_umask_alone(tmp_path):
             f.close()
             assert permissions(path) == last
             path.unlink()
+
+
+@pytest.mark.parametrize("name", ["100%", "a%20b %s %d %n.txt", "-n", "~", "two\nlines", b"caf\xe9"], ids=repr)
+def test_atomic_replace_under_any_name(near, tmp_path, name):
+    folder = os.fsencode(str(tmp_path))
+    path = os.path.join(folder, os.fsencode(name))
+    f = near.call(0, "open", path, "w", {"atomic": True})
+    f.write(b"x")
+    f.close()
+    assert os.listdir(folder) == [os.fsencode(name)] and contents(os.fsdecode(path)) == b"x"
+
+
+def test_atomic_replace_behind_links_that_lead_nowhere(near, tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    os.symlink(str(there / "f"), str(tmp_path / "absolute"))
+    os.symlink("there/f", str(tmp_path / "relative"))
+    os.symlink("relative", str(tmp_path / "twice"))
+    for name in "absolute", "relative", "twice":
+        f = open_(near, tmp_path / name, "w", atomic=True)
+        f.write(name.encode())
+        f.close()
+        assert contents(there / "f") == name.encode() and os.listdir(str(there)) == ["f"]
+        assert os.path.islink(str(tmp_path / name)) and os.path.islink(str(tmp_path / "relative"))
+        os.unlink(str(there / "f"))
 
 
 def test_the_end_of_the_connection_removes_what_is_not_complete(near, tmp_path):

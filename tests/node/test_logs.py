@@ -148,3 +148,6 @@ def test_a_logger_of_ruby(node, argv):
         assert n.can("App.by_logger")(3) is True
         logs.settles(n, 3)
         assert [row[3] for row in n.logs] == ["line 0", "line 1", "line 2"] and n.logs[0][4].endswith("by_logger")
+        assert n.can("Kernel.eval")("log = Remora.logger('app'); log.add(nil, 'no severity') && log.unknown('not known')") is True
+        logs.settles(n, 5)
+        assert [(row[0], row[3]) for row in n.logs[3:]] == [(7, "no severity"), (7, "not known")]

@@ -629,6 +629,26 @@ def test_answers_that_come_later(near):
     answers_later(near())
 
 
+def test_an_answer_that_another_thread_gives_up(near):
+    """The reply goes out though nothing wakes the main thread."""
+    n = near(heartbeat=0, limit=5.0)
+    give_up = "Thread.new { sleep 0.001 until Thread.main.status == 'sleep'; f.cancel }"
+    fn = n.can("Kernel.eval")("->(cb) { f = Remora.start(cb).call; %s; f }" % give_up)
+    call = n.start(fn.id, "", Lent(lambda: n.until(lambda: call in n.replies)))
+    with pytest.raises(RemoteError) as e:
+        n.result(call)
+    assert e.value.type[0] == "remora.Cancelled"
+
+
+def test_a_constant_of_user_code_named_as_one_of_the_node(near):
+    n = near()
+    n.can("Kernel.eval")("module Files; end")
+    thing = n.new("Array")
+    n.release(thing)
+    assert n.can("smoke:add")(1, 2) == 3
+    assert n.close() == 0
+
+
 @pytest.mark.parametrize("path", corpus("valid"), ids=os.path.basename)
 def test_corpus_valid(near, path):
     passes_valid(near(), path, WORKS, lambda n: n.can("GC.start")())

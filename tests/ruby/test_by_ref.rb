@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "helper"
+require "set"
 
 # Arrays and hashes by reference, both ways; futures of futures, the first of several, far methods whose answers come later.
 class TestByRef < FarTest
@@ -107,6 +108,24 @@ class TestByRef < FarTest
     assert_equal [3], far("composed").call(->(x) { Remora.start(logged).call.then { x + 1 } }, 1)
     assert_equal 5, far("of_started").call(-> { Remora.start(Remora.can_on(conn, "operator.add")).call(2, 3) })
     assert_equal "rescued RemoteError", far("rescued").call(-> { Remora.start(logged).call.then { raise KeyError, "no" } })[0, 19]
+  end
+
+  def test_lent_functions_whose_futures_bring_what_cannot_cross
+    calls = Remora.can_on(conn, "builtins.eval").call("lambda f: f()")
+    error = assert_raises(Remora::ValueNotSendable, Remora::RemoteError) { Remora.options(calls, timeout: 10).call(-> { Remora.start(far("logged")).call.then { "\xff" } }) }
+    assert_match(/not valid UTF-8/, error.message)
+  end
+
+  def test_loops_that_stop_early_keep_nobody_from_adding
+    ruby = connect(node: :ruby)
+    hash, set = Remora.new_on(ruby, "Hash"), Remora.new_on(ruby, "Set", (1..200).to_a)
+    200.times { |i| hash[i] = -i }
+    assert_equal [[0, 0], 1], [hash.each { |pair| break pair }, set.each { |item| break item }]
+    hash["new"] = set.add("new") && 1
+    assert_equal [["new", 1], "new", 201], [hash.each.to_a.last, set.each.to_a.last, set.size]
+    set = Set.new(1..200)
+    assert_equal 1, Remora.can_on(conn, "builtins.eval").call("lambda s: next(iter(s))").call(set)
+    assert_equal 201, set.add(201).size
   end
 
   def test_far_ruby

@@ -37,6 +37,15 @@ class TestFiles < FarTest
     assert_raises(ArgumentError) { conn.run(%w[ls], shell: true) }
   end
 
+  def test_no_time_limit
+    assert conn.run(%w[true], timeout: Float::INFINITY).ok?
+  end
+
+  def test_the_error_of_a_command_of_any_bytes
+    error = assert_raises(Remora::CommandFailed) { conn.run(["sh", "-c", "echo \u00e9 >&2; exit 2", "caf\xe9".b, "\u00e9"], check: true) }
+    assert_match(/exit status 2: \u00e9\z/, error.message)
+  end
+
   def test_output_is_taken_live_and_its_error_is_raised
     seen = Hash.new { |hash, stream| hash[stream] = +"" }
     result = conn.run(["sh", "-c", "seq 50000; echo e >&2"]) { |stream, data| seen[stream] << data }
@@ -128,6 +137,34 @@ class TestFiles < FarTest
     end
   end
 
+  def test_paragraphs
+    in_folder do |folder|
+      path = "#{folder}/text"
+      ["", "\n", "\n\n", "a", "a\n", "a\n\n", "\n\na\nb\n\n\n\nc\n\nd\n", "a\n\n\n\n"].each do |text|
+        File.write(path, text)
+        assert_equal File.readlines(path, ""), conn.open(path) { |f| f.each_line("").first(10) }, text.inspect
+      end
+      conn.open(path) { |f| assert_equal ["a"], f.readlines("", chomp: true) }
+      conn.open(path) { |f| assert_equal "a\n\n\n\n", f.gets(nil, chomp: true) }
+    end
+  end
+
+  def test_text_is_written_in_the_encoding_of_the_file
+    in_folder do |folder|
+      path = "#{folder}/text"
+      writes = ->(f) { f.write("gr\u00fcn", "\xfc".dup.force_encoding("ISO-8859-1")) && f.puts("\u00fc") && f << "\u00fc" }
+      ["ISO-8859-1", "UTF-16LE"].each do |encoding|
+        File.open("#{folder}/ours", "w", encoding: encoding, &writes)
+        conn.open(path, "w", encoding: encoding, &writes)
+        assert_equal File.binread("#{folder}/ours"), File.binread(path)
+        conn.open(path, encoding: encoding) { |f| assert_equal File.binread(path).force_encoding(encoding), f.read }
+      end
+      conn.open(path, "w") { |f| f << "\xff".b << "\u00fc" }
+      assert_equal "\xff\u00fc".b, File.binread(path)
+      assert_raises(Encoding::UndefinedConversionError) { conn.open(path, "w", encoding: "ISO-8859-1") { |f| f << "\u20ac" } }
+    end
+  end
+
   def test_binary_and_both
     in_folder do |folder|
       path, data = "#{folder}/data", Random.bytes(3_000_000)
@@ -138,6 +175,11 @@ class TestFiles < FarTest
       assert f.closed?
       assert_raises(IOError) { f.write("x") }
       conn.open(path, "rb") { |r| assert_equal data, r.read }
+      conn.open(path, "rb") do |r|
+        start = r.read(3)
+        assert_raises(Remora::RemoteError) { r.seek(-1) }
+        assert data == start + r.read
+      end
       conn.open(path, "ab") { |a| a << "more" && assert_equal(data.bytesize + 4, a.pos) }
       File.write(path, "0123456789")
       conn.open(path, "r+") do |b|
@@ -163,6 +205,17 @@ class TestFiles < FarTest
       conn.open(path, "w", atomic: true, permissions: 0o600, sync: true) { |f| f << "new" }
       assert_equal ["new", 0o100600], [File.read(path), File.stat(path).mode]
       assert_raises(Remora::RemoteError) { conn.open("/dev/full", "w") { |f| f << "x" } }
+    end
+  end
+
+  def test_atomic_in_a_thread_that_is_killed
+    in_folder do |folder|
+      path, written = "#{folder}/x", Queue.new
+      File.write(path, "old")
+      thread = Thread.new { conn.open(path, "w", atomic: true) { |f| f << "half" and f.flush and written << true and sleep } }
+      written.pop
+      thread.kill.join
+      assert_equal ["old", []], [File.read(path), parts(folder)]
     end
   end
 

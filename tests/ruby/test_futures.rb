@@ -81,6 +81,16 @@ class TestFutures < FarTest
     assert_raises(Remora::Cancelled) { pending.value! }
   end
 
+  def test_a_block_whose_thread_is_killed
+    entered = Queue.new
+    derived = Remora.start(far("nap")).call(0.2).then { entered << Thread.current and sleep }
+    Thread.new { derived.wait }
+    entered.pop.kill.join
+    assert derived.wait(10)
+    assert derived.cancelled?
+    assert_equal 3, Remora.start(far("add")).call(1, 2).value!
+  end
+
   def test_then_without_anybody_waiting
     done = Queue.new
     Remora.start(far("add")).call(1, 2).then { |x| x + 1 }.on_resolution { |*outcome| done << outcome }

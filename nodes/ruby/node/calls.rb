@@ -3,10 +3,16 @@
 module Remora
   # An iterator over anything that has `each`: a fiber that stops once for each batch, and not for each item.
   class Iterator
+    LISTS = %w[Array Hash Set Struct].freeze  # a loop that stops within the `each` of a Hash or Set would keep others from adding to it
+
     def initialize(it)
       @it = it
       @items = []
       @fiber = nil
+      @at = 0
+      return unless Object === it && it.respond_to?(:each)
+      owner = Kernel.instance_method(:method).bind(it).call(:each).owner
+      @list = Array === it ? it : it.to_a if LISTS.include?(owner.name)
     end
 
     def each(&block)
@@ -26,6 +32,11 @@ module Remora
         raise error
       end
       return [true, []] if @done
+      if @list
+        items = @list[@at, most].to_a
+        @at += items.size
+        return [@at >= @list.size, items]
+      end
       @most = most
       @late = Remora.clock + 0.005
       begin

@@ -135,7 +135,7 @@ module Remora
         end
 
         def add(severity, message = nil, progname = nil)
-          severity ||= UNKNOWN
+          severity ||= 5  # unknown
           logs = Node.current.logs
           return true if logs.nil? || severity < level
           if message.nil? && !block_given?

@@ -600,7 +600,7 @@ module Remora
     end
 
     def exit!(code)
-      unless forked? || !Remora.const_defined?(:Files)
+      unless forked? || !Remora.const_defined?(:Files, false)
         @commands.each_value { |command| command.signal(:KILL) }
         Files::File.remove_all
       end

@@ -292,7 +292,7 @@ module Remora
           if row.count == 0
             @exports.delete(id)
             @rows.delete(row.it)
-            row.it.released if Remora.const_defined?(:Files) && Files::File === row.it
+            row.it.released if Remora.const_defined?(:Files, false) && Files::File === row.it
           end
         end
       end
@@ -523,8 +523,8 @@ module Remora
     def give_up(future)
       return false unless @pending.delete(future.call)
       @out << Remora.frame(CANCEL, "", 0, future.call)
-      flush
       future.settle(nil, Cancelled.new("cancelled here"))
+      flush
       true
     end
   end

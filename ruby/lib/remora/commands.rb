@@ -18,7 +18,8 @@ module Remora
     def initialize(result)
       last = result.stderr.to_s.dup.force_encoding("UTF-8").scrub.strip.lines.last
       ending = result.signal ? "signal #{result.signal}" : "exit status #{result.status}"
-      super("#{Shellwords.join(result.args)}: #{ending}#{": #{last}" if last}")
+      words = result.args.map { |word| word.dup.force_encoding("UTF-8").scrub }
+      super("#{Shellwords.join(words)}: #{ending}#{": #{last}" if last}")
       @result = result
     end
   end
@@ -67,8 +68,9 @@ module Remora
         words = argv.map { |word| word.respond_to?(:to_path) ? word.to_path : word.to_s }
         guard = Guard.new
         told = on_output || block
+        limit = Internal.milliseconds(timeout)
         options = { "input" => input && input_of(guard, input), "cwd" => cwd && (cwd.respond_to?(:to_path) ? cwd.to_path : cwd.to_s),
-                    "env" => env&.to_h { |name, value| [name.to_s, value&.to_s] }, "timeout" => timeout && Internal.milliseconds(timeout),
+                    "env" => env&.to_h { |name, value| [name.to_s, value&.to_s] }, "timeout" => (limit unless limit.negative?),
                     "output" => told && ->(stream, data) { guard.call { told.call(stream == 1 ? "stdout" : "stderr", data) } && nil } }
         future = Remora.start(Files.connection(where).root).run(words, options.compact)
         [future, ->(found) { finish(words, found, check) }, guard]

@@ -72,6 +72,7 @@ module Remora
     def initialize(proxy, path, mode, binary, encoding) # :nodoc:
       @proxy, @start, @path, @mode = proxy, Remora.start(proxy), path, mode
       @encoding = binary ? Encoding::BINARY : Encoding.find(encoding || "UTF-8")
+      @encodes = !encoding.nil? && !binary # as those of IO: what is written without a word about it stays as it is
       @buffer, @out = String.new(encoding: Encoding::BINARY), String.new(encoding: Encoding::BINARY)
       @ahead, @behind, @wanted, @ended, @lineno, @closed = [], [], 1, false, 0, false
       @at = mode == "a" ? proxy.seek(0, 2) : 0 # of what has been given or taken here
@@ -92,6 +93,7 @@ module Remora
     # The next line, or nil.
     def gets(separator = "\n", chomp: false)
       reading
+      return paragraph(chomp) if separator == ""
       found, from = nil, 0
       until separator && (found = @buffer.index(separator.b, from))
         from = [@buffer.bytesize - separator.to_s.bytesize + 1, 0].max
@@ -100,7 +102,7 @@ module Remora
       return if @buffer.empty?
       line = text(take(found ? found + separator.bytesize : @buffer.bytesize))
       @lineno += 1
-      chomp ? line.chomp(separator || "") : line
+      chomp && separator ? line.chomp(separator) : line
     end
 
     def readline(separator = "\n", chomp: false)
@@ -130,7 +132,8 @@ module Remora
     def write(*things)
       writing
       things.sum do |thing|
-        data = thing.to_s.b
+        data = thing.to_s
+        data = (@encodes ? data.encode(@encoding) : data).b
         @out << data
         @at += data.bytesize
         send_out(PIECE)
@@ -149,7 +152,7 @@ module Remora
     end
 
     def puts(*things)
-      made = StringIO.new(String.new(encoding: Encoding::BINARY))
+      made = StringIO.new(String.new(encoding: @encodes ? Encoding::UTF_8 : Encoding::BINARY))
       made.puts(*things)
       write(made.string)
       nil
@@ -172,8 +175,8 @@ module Remora
       flush
       whence = { SET: 0, CUR: 1, END: 2 }.fetch(whence, whence)
       offset, whence = offset + @at, 0 if whence == 1
-      forget_ahead
       @at = @proxy.seek(offset, whence)
+      forget_ahead # not before: a seek that fails leaves what was read ahead
       0
     end
 
@@ -233,7 +236,7 @@ module Remora
     end
 
     def binmode
-      @encoding = Encoding::BINARY
+      @encoding, @encodes = Encoding::BINARY, false
       self
     end
 
@@ -279,6 +282,18 @@ module Remora
       @wanted = piece.empty? ? 1 : [2 * @wanted, WINDOW].min
       @buffer << piece
       !piece.empty?
+    end
+
+    # What stands between empty lines, of which any number is one.
+    def paragraph(chomp)
+      pass_empty_lines
+      line = gets("\n\n")
+      pass_empty_lines
+      chomp && line ? line.chomp("") : line
+    end
+
+    def pass_empty_lines
+      take(1) while !eof? && @buffer.start_with?("\n")
     end
 
     def take(n)
@@ -340,7 +355,7 @@ module Remora
         atomic ? file.discard : file.close
         raise
       ensure
-        file.close
+        atomic && Thread.current.status == "aborting" ? file.discard : file.close # a thread that is killed has no exception
       end
     end
   end

@@ -118,7 +118,11 @@ module Remora
     # A future of C that is resolved as this one is.
     def promise
       made = Capi.remora_promise
-      notify { @error ? Capi.reject(made, @error) : Capi.remora_resolve(made, @value) }
+      notify do
+        @error ? Capi.reject(made, @error) : Capi.remora_resolve(made, @value)
+      rescue StandardError => e # no value that can cross
+        Capi.reject(made, e)
+      end
       made
     end
 
@@ -149,8 +153,11 @@ module Remora
         elsif @on_value
           value = @on_value.call(value)
         end
+        ended = true
       rescue StandardError, ScriptError, NoMemoryError, SystemStackError => e
-        value, error = nil, e
+        value, error, ended = nil, e, true
+      ensure # else its thread was interrupted or killed
+        settle(nil, Errors.make(Cancelled::CODE, "the block was interrupted", nil, nil, nil)) unless ended
       end
       return settle(value, error) unless Future === value
       @inner = value

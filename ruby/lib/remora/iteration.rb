@@ -124,6 +124,7 @@ module Remora
       case source
       when Array then source
       when Hash, Struct then source.to_a
+      else source.to_a if defined?(Set) && Set === source # a loop that stops within it would keep others from adding to it
       end
     end
 

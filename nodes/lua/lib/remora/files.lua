@@ -522,6 +522,8 @@ function root.run(argv, options)
   elseif told.cwd then
     local _, why, number = open(cwd .. "/.", "rb")
     fail(cwd, why, number or 2)
+  elseif told.exit == 126 and not told.pid then -- not even the command's own shell could be started
+    fail(words[1], "Argument list too long", 7)
   elseif not told.exit and not told.signal then
     oserror("the command " .. words[1] .. " could not be started, or its end was not told", 5, words[1])
   end

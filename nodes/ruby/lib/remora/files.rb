@@ -172,10 +172,14 @@ module Remora
 
       def open_beside(flags)
         @path = ::File.realpath(@path) if ::File.exist?(@path)
-        @path = ::File.join(::File.dirname(@path), ::File.readlink(@path)) if ::File.symlink?(@path)
+        40.times do
+          break unless ::File.symlink?(@path)  # leads nowhere
+          to = ::File.readlink(@path).b
+          @path = to.start_with?("/") ? to : ::File.join(::File.dirname(@path).b, to)
+        end
         folder, name = ::File.split(@path)
         begin
-          @temporary = ::File.join(folder, ".#{name.byteslice(0, 200)}.%08x.part" % Random.rand(1 << 32))
+          @temporary = ::File.join(folder, ".#{name.byteslice(0, 200)}.#{"%08x" % Random.rand(1 << 32)}.part")
           @io = ::File.new(@temporary, flags | ::File::EXCL, 0o600)
         rescue Errno::EEXIST
           retry
@@ -387,6 +391,7 @@ module Remora
           end
         end
         pausing { @waiter.join }
+        raise Error, "the status of the command #{@argv[0]} was taken by other code" unless @status
         { "pid" => @pid, "status" => @status.exitstatus, "signal" => @status.termsig,
           "stdout" => kept && kept[1].join.b, "stderr" => kept && kept[2].join.b }
       end
@@ -421,7 +426,7 @@ module Remora
         status = begin
           Process.wait2(@pid)[1]
         rescue Errno::ECHILD
-          sleep 0.01 until ended?
+          200.times { sleep 0.01 unless ended? }
           @status
         end
         @status = status
