@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 import threading
+import traceback
 from typing import Any, Callable, Optional
 
 from . import remora_capi as _capi
@@ -57,10 +58,22 @@ class _Unraisable:
 
 
 def report(where: Any) -> None:
-    """Reports the exception being handled, which has nobody to go to."""
+    """Reports the exception being handled, which has nobody to go to. Raises nothing: the dispatcher has to live on."""
     error = sys.exc_info()[1]
-    if error is not None:
-        sys.unraisablehook(_Unraisable(error, where))  # type: ignore[arg-type]
+    if error is None:
+        return
+    try:
+        if sys.unraisablehook is not sys.__unraisablehook__:  # Python's own takes nothing but its own type
+            return sys.unraisablehook(_Unraisable(error, where))  # type: ignore[arg-type]
+    except Exception as failed:
+        error = failed
+    try:
+        if sys.stderr is not None:
+            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            sys.stderr.write(f"Exception ignored in a callback of remora: {where!r}\n{text}")
+            sys.stderr.flush()
+    except Exception:
+        pass  # there is nowhere left to say it
 
 
 def call_quietly(fn: Callable[..., Any], *args: Any) -> None:

@@ -121,6 +121,32 @@ def test_a_done_callback_that_fails_is_reported(far, monkeypatch):
     assert str(reports[0].exc_value) == "in the callback"
 
 
+def test_a_done_callback_that_fails_leaves_the_dispatcher_alive(script):
+    # Python's own unraisablehook, which takes nothing but its own type.
+    done = script("""
+        import sys, threading
+        import remora
+        with remora.connect("-") as conn:
+            add = remora.start(remora.can_on(conn, "operator.add"))
+            add(1, 2).add_done_callback(lambda future: 1 / 0)
+            second = threading.Event()
+            add(3, 4).add_done_callback(lambda future: second.set())
+            print(second.wait(10))
+            add(1, 1).result(10)
+            future = add(5, 6)
+            future.wait(10)
+            future.add_done_callback(lambda future: {}["at once"])
+            sys.unraisablehook = lambda args: 1 // 0
+            future.add_done_callback(lambda future: {}["the hook fails"])
+            sys.stderr = None
+            future.add_done_callback(lambda future: {}["nowhere to say it"])
+        """)
+    assert done.stdout == "True\n"
+    assert "Exception ignored in a callback of remora" in done.stderr
+    assert "ZeroDivisionError: division by zero" in done.stderr and "KeyError: 'at once'" in done.stderr
+    assert "UnraisableHookArgs" not in done.stderr
+
+
 def test_then(far):
     add = remora.start(far("add"))
     future = add(1, 2).then(lambda n: n * 10)
