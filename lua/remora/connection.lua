@@ -290,8 +290,11 @@ end
 
 ---Makes the far side connect; gives the proxy of its connection, which new_on and can_on take like one of ours.
 function Connection:connect(spec, options)
-  local can = call.invoke(call.result(capi.root(self)), "can", marks.text "remora.connect")
-  return can(spec or "-", marks.kw(options or {}))
+  local far = call.invoke(call.result(capi.root(self)), "can", marks.text "remora.connect")
+  if far == nil then
+    error(errors.new("NotFound", ("%s: a far side in %s makes no connections; connect { ..., ... } from here makes a chain of hops"):format(self:name(), self:hello().node)), 0)
+  end
+  return far(spec or "-", marks.kw(options or {}))
 end
 
 return connection

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Generator, List, Mapping, Optional, Sequ
 
 from . import _dispatch, _exports, log
 from . import remora_capi as _capi
-from ._errors import InvalidArgument
+from ._errors import InvalidArgument, NotFound
 from ._future import Future
 from ._source import module_roots
 
@@ -74,7 +74,10 @@ class Connection:
 
     def connect(self, spec: Spec = "-", **options: Any) -> Any:
         """Makes the far side connect; gives the Proxy of its Connection, which new_on and can_on take like one of ours."""
-        return self._root().can("remora.connect")(_plain_spec(spec), **options)
+        far = self._root().can("remora.connect")
+        if far is None:
+            raise NotFound(f"{self.name}: a far side in {self.hello['node']} makes no connections; connect([..., ...]) from here makes a chain of hops")
+        return far(_plain_spec(spec), **options)
 
     def run(self, argv: Any, **options: Any) -> Any:
         """remora.run(self, argv, ...)"""

@@ -62,7 +62,9 @@ module Remora
 
     # Makes the far side connect; gives the Proxy of its connection, which new_on and can_on take like one of ours.
     def connect(spec = "-", **options)
-      root.can("remora.connect").call(Connecting.plain_spec(spec), **options)
+      far = root.can("remora.connect")
+      raise NotFound, "#{name}: a far side in #{hello["node"]} makes no connections; connect([..., ...]) from here makes a chain of hops" unless far
+      far.call(Connecting.plain_spec(spec), **options)
     end
 
     # Remora.run(self, argv, ...)
