@@ -152,16 +152,31 @@ def _plain_spec(spec: Any) -> Any:
     if isinstance(spec, (str, os.PathLike)):
         return os.fspath(spec)
     if isinstance(spec, Sequence) and not isinstance(spec, (bytes, bytearray)) and len(spec):
-        return [_texts(hop) if not isinstance(hop, (str, os.PathLike)) else os.fspath(hop) for hop in spec]
+        return [_texts(hop, "a hop") if not isinstance(hop, (str, os.PathLike)) else os.fspath(hop) for hop in spec]
     raise InvalidArgument(f"{spec!r} is no spec: text, a path, or a list of hops")
 
 
-def _texts(words: Any) -> List[str]:
-    return [os.fspath(word) for word in words]
+def _texts(words: Any, what: str) -> List[str]:
+    """A list of text; text alone is one word, not its letters."""
+    if isinstance(words, (str, os.PathLike)):
+        return [os.fspath(words)]
+    try:
+        return [os.fspath(word) for word in words]
+    except TypeError:
+        raise InvalidArgument(f"{what}: a list of text is wanted, not {words!r}") from None
 
 
-def _text_or_list(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else _texts(value)
+def _text_or_list(value: Any, what: str) -> Any:
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else _texts(value, what)
+
+
+def _environment(env: Any) -> Dict[str, str]:
+    if not isinstance(env, Mapping):
+        raise InvalidArgument(f"option env: a map of names to text is wanted, not {env!r}")
+    for name, value in env.items():
+        if value is None:
+            raise InvalidArgument(f"option env: {name} is None: connect() adds variables, and takes none away")
+    return {str(k): str(v) for k, v in env.items()}
 
 
 def _ms(seconds: float) -> int:
@@ -209,17 +224,17 @@ def _begin(
         # Where only one of the two is given the other follows it.
         "heartbeat": None if heartbeat == HEARTBEAT else _ms(heartbeat),
         "dead_after": None if dead_after == DEAD_AFTER else _ms(dead_after),
-        "interpreter": None if interpreter is None else _text_or_list(interpreter),
-        "env": None if env is None else {str(k): str(v) for k, v in env.items()},
-        "cwd": None if cwd is None else os.fspath(cwd),
-        "command": None if command is None else _texts(command),
-        "ssh": None if ssh is None else _texts(ssh),
-        "ssh_options": None if ssh_options is None else _texts(ssh_options),
-        "sudo": None if sudo is None else _texts(sudo),
-        "modules": None if modules is None else modules if isinstance(modules, str) and modules == "all" else _module_list(modules),
-        "deny": None if deny is None else _module_list(deny),
+        "interpreter": None if interpreter is None else _text_or_list(interpreter, "option interpreter"),
+        "env": None if env is None else _environment(env),
+        "cwd": None if cwd is None else _path(cwd),
+        "command": None if command is None else _texts(command, "option command"),
+        "ssh": None if ssh is None else _texts(ssh, "option ssh"),
+        "ssh_options": None if ssh_options is None else _texts(ssh_options, "option ssh_options"),
+        "sudo": None if sudo is None else _texts(sudo, "option sudo"),
+        "modules": None if modules is None else modules if isinstance(modules, str) and modules == "all" else _module_list(modules, "option modules"),
+        "deny": None if deny is None else _module_list(deny, "option deny"),
         "max_message": max_message,
-        "limits": None if limits is None else dict(limits),
+        "limits": None if limits is None else _limits(limits),
         "nice": nice or None,
         "watchdog": _ms(watchdog) or None,
         "onward": bool(onward),
@@ -231,6 +246,8 @@ def _begin(
         "roots": _roots(node, roots),
         "language": _LANGUAGE,
     }
+    if on_output is not None and not callable(on_output):
+        raise InvalidArgument(f"option on_output: a function is wanted, not {on_output!r}")
     where = None if command is not None else _plain_spec(spec)
     if isinstance(where, list):
         given["hops"], where = where, None
@@ -248,12 +265,29 @@ def _begin(
 def _roots(node: str, given: Any) -> Dict[str, List[str]]:
     roots = {"python": module_roots()}
     for language, folders in (given.items() if isinstance(given, Mapping) else [(node, given)] if given is not None else []):
-        roots[language] = [os.path.abspath(folder) for folder in _texts(folders)]
+        roots[language] = [os.path.abspath(folder) for folder in _texts(folders, "option roots")]
     return roots
 
 
-def _module_list(modules: Any) -> List[str]:
-    return [modules] if isinstance(modules, str) else [getattr(m, "__name__", m) for m in modules]
+def _module_list(modules: Any, what: str) -> List[str]:
+    if isinstance(modules, str) or hasattr(modules, "__name__"):
+        modules = [modules]
+    try:
+        return [getattr(m, "__name__", m) for m in modules]
+    except TypeError:
+        raise InvalidArgument(f"{what}: a name or a list of them is wanted, not {modules!r}") from None
+
+
+def _limits(limits: Any) -> Dict[str, int]:
+    if not isinstance(limits, Mapping):
+        raise InvalidArgument(f"option limits: a map of names to numbers is wanted, not {limits!r}")
+    return dict(limits)
+
+
+def _path(path: Any) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidArgument(f"option cwd: a path is wanted, not {path!r}")
+    return os.fspath(path)
 
 
 def _finish(future: Any, on_output: Any) -> Connection:
