@@ -302,6 +302,15 @@ if __name__ == "__main__":
     assert lines[-1].endswith("-: closed") and not any("quiet" in line for line in lines)
 
 
+def test_a_level_that_is_none_is_told():
+    env = dict(environment(), PYTHONPATH=os.pathsep.join(sys.path), REMORA_LOG_LEVEL="loud", REMORA_LOG_FORMAT="%l %p: %s")
+    done = subprocess.run([sys.executable, "-c", "import remora; remora.connect('-').close()"], env=env, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=30)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "warn remora.log: REMORA_LOG_LEVEL=loud is no level; it counts as info"
+    assert lines[1].startswith("info remora.connection: -: connected")
+
+
 def test_what_is_printed_does_not_go_into_logging_as_well(tmp_path):
     program = tmp_path / "program.py"
     program.write_text("""
