@@ -70,7 +70,7 @@ class Connection:
 
     def wait_closed(self, timeout: Optional[float] = None) -> bool:
         """Waits until the far process of a closed connection is gone, at most `timeout` seconds; whether it is."""
-        return _capi.remora_conn_wait_closed(self._handle, -1 if timeout is None else round(timeout * 1000)) == 0
+        return _capi.remora_conn_wait_closed(self._handle, -1 if timeout is None else _ms(timeout)) == 0
 
     def connect(self, spec: Spec = "-", **options: Any) -> Any:
         """Makes the far side connect; gives the Proxy of its Connection, which new_on and can_on take like one of ours."""
