@@ -172,7 +172,9 @@ void settings_read(settings *s, int argc, char **argv) {
   s->parallel = 32;
   remora_value *env = remora_map(), *ssh = remora_list();
   if (!s->options || !env || !ssh) wait_die("out of memory");
-  for (int letter; (letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
+  /* "-,root@" is a chain that begins with a child, and no option. */
+  for (int letter; !(optind < argc && strncmp(argv[optind], "-,", 2) == 0) &&
+                   (letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
     switch (letter) {
     case 'n':
       set(s, "node", text_of(s, optarg));

@@ -252,6 +252,8 @@ void call_credit_back(remora_conn *c, size_t bytes_used) {
 static remora_value *call_root(remora_conn *c, const char *method, const char *name, const remora_value *args,
                                remora_error **err) {
   if (!name || !*name) return error_set(err, REMORA_E_INVALID, "the name of a class or function is missing"), NULL;
+  if (args && remora_value_kind(args) != REMORA_LIST)
+    return error_set(err, REMORA_E_INVALID, "the arguments of a call are a list value"), NULL;
   remora_proxy *root = remora_conn_root(c, err);
   remora_value *all = root ? remora_list() : NULL;
   if (!all) return (void)remora_proxy_unref(root), NULL;

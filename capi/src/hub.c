@@ -71,9 +71,11 @@ hub *hub_get(void) {
   if (h) return h;
   (void)pthread_once(&hub_once, hub_init_once);
   pthread_mutex_lock(&hub_making);
-  if (!hub_current && (h = hub_new()) != NULL) __atomic_store_n(&hub_current, h, __ATOMIC_RELEASE);
+  hub *made = hub_current ? NULL : hub_new();
+  if (made) __atomic_store_n(&hub_current, made, __ATOMIC_RELEASE);
   h = hub_current;
   pthread_mutex_unlock(&hub_making);
+  if (made) log_begun(made);
   return h;
 }
 

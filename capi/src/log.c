@@ -108,9 +108,15 @@ int log_init(hub *h) {
   const char *format = variable("REMORA_LOG_FORMAT");
   if (format && !(s->format = strdup(format))) return -1;
   log_settle(s);
-  if (level && !least)
-    LOG_EVENT(h, REMORA_LOG_WARN, "remora.log", "REMORA_LOG_LEVEL=%s is no level; it counts as info", level);
   return 0;
+}
+
+void log_begun(hub *h) {
+  const char *level = variable("REMORA_LOG_LEVEL");
+  if (!level || remora_log_level_of(level)) return;
+  hub_lock(h);
+  LOG_EVENT(h, REMORA_LOG_WARN, "remora.log", "REMORA_LOG_LEVEL=%s is no level; it counts as info", level);
+  hub_unlock(h);
 }
 
 void log_forked(void) { atomic_store(&log_least, 0); }

@@ -69,6 +69,8 @@ typedef struct log_state {
 extern atomic_int log_least;
 
 int log_init(hub *h);
+/* What there was to say of it, when there is a hub to say it. */
+void log_begun(hub *h);
 /* Under the lock: what anybody wants has changed. */
 void log_settle(const log_state *s);
 void log_forked(void);

@@ -47,13 +47,17 @@ local function input_of(kept, source)
       repeat piece = source() until piece == nil or #piece > 0 -- nothing would be the end
       return piece
     end)
-  elseif source ~= nil then
+  else
+    if type(source) ~= "table" and type(source) ~= "userdata" then
+      errors.invalid("input: a string, a function or something with read is wanted, not a %s", type(source))
+    end
     read = guarded(kept, function(n) return source:read(n) end)
   end
   return marks.ref { read = function(_, n) return marks.bytes(read(n) or "") end }
 end
 
 local function environment(env)
+  if type(env) ~= "table" then errors.invalid("env: a table is wanted, not a %s", type(env)) end
   local map = marks.map {}
   for name, value in pairs(env) do
     map[tostring(name)] = (value == false or value == marks.null) and marks.null or tostring(value)
@@ -68,6 +72,7 @@ local function begin(conn, argv, options)
   end
   local words, kept, given = marks.list {}, {}, marks.map {}
   for i = 1, #argv do words[i] = tostring(argv[i]) end
+  if type(options) ~= "table" then errors.invalid("options: a table is wanted, not a %s", type(options)) end
   for name in pairs(options) do
     if not OPTIONS[name] then errors.invalid("run: unknown option %s (check, cwd, env, input, on_output, timeout)", tostring(name)) end
   end

@@ -106,7 +106,10 @@ end
 local function map(value, what)
   if type(value) ~= "table" then errors.invalid("%s: a table is wanted, not a %s", what, type(value)) end
   local copy = marks.map {}
-  for k, v in pairs(value) do copy[text(k, what)] = tostring(v) end
+  for k, v in pairs(value) do
+    if v == false or v == marks.null then errors.invalid("%s: %s is %s: connect adds variables, and takes none away", what, tostring(k), tostring(v)) end
+    copy[text(k, what)] = tostring(v)
+  end
   return copy
 end
 
@@ -188,6 +191,7 @@ local function language()
 end
 
 local function checked(options)
+  if type(options) ~= "table" then errors.invalid("options: a table is wanted, not a %s", type(options)) end
   local given = { node = "lua", timeout = 10000, language = language() }
   for name, value in pairs(options) do
     if OPTIONS[name] then
@@ -249,11 +253,15 @@ function connection.connect(spec, options)
 end
 
 local function root_of(where)
+  if where == nil then errors.invalid "a connection, or a spec, is wanted, not nil" end
   if capi.handle_kind(where) ~= "connection" then where = connection.connect(where) end
   return call.result(capi.root(where)), where
 end
 
 local function far_function(where, name)
+  if capi.remora_proxy_id(where) == 0 then -- a connection that was made from here for the far side (`onward`): we have its root
+    return function(root, ...) return call.invoke(root, name == "new_on" and "new" or "can", ...) end
+  end
   return call.invoke(call.result(capi.root_of(where)), "can", marks.text("remora." .. name))
 end
 
@@ -263,7 +271,7 @@ end
 ---@param name string
 ---@return any
 function connection.new_on(where, name, ...)
-  text(name, "the name of a class")
+  if text(name, "the name of a class") == "" then errors.invalid "the name of a class or function is empty" end
   if capi.handle_kind(where) == "proxy" then
     capi.serve_name(where, name)
     return far_function(where, "new_on")(where, marks.text(name), ...)
@@ -278,7 +286,7 @@ end
 ---@param name string
 ---@return any
 function connection.can_on(where, name)
-  text(name, "the name of a function")
+  if text(name, "the name of a function") == "" then errors.invalid "the name of a class or function is empty" end
   if capi.handle_kind(where) == "proxy" then
     capi.serve_name(where, name)
     return far_function(where, "can_on")(where, marks.text(name))
@@ -290,8 +298,11 @@ end
 
 ---Makes the far side connect; gives the proxy of its connection, which new_on and can_on take like one of ours.
 function Connection:connect(spec, options)
-  local can = call.invoke(call.result(capi.root(self)), "can", marks.text "remora.connect")
-  return can(spec or "-", marks.kw(options or {}))
+  local far = call.invoke(call.result(capi.root(self)), "can", marks.text "remora.connect")
+  if far == nil then
+    error(errors.new("NotFound", ("%s: a far side in %s makes no connections; connect { ..., ... } from here makes a chain of hops"):format(self:name(), self:hello().node)), 0)
+  end
+  return far(spec or "-", marks.kw(options or {}))
 end
 
 return connection

@@ -78,7 +78,7 @@ local where
 
 local function type_names(e)
   local meta = type(e) == "table" and debug.getmetatable(e) or nil
-  local name = meta and (rawget(meta, "__name") or rawget(meta, "name"))
+  local name = type(e) == "table" and rawget(e, "name") or meta and (rawget(meta, "__name") or rawget(meta, "name"))
   if type(name) == "string" then return marks.list { capi.printable(name), "lua error" } end
   return marks.list { "lua error" }
 end
@@ -95,6 +95,7 @@ function errors.for_far_side(e, traceback)
     where = ("%s pid %d"):format(host, pid)
   end
   local ok, message = pcall(tostring, e)
+  if type(e) == "table" and type(rawget(e, "message")) == "string" then message = rawget(e, "message") end -- as a Lua far side has it
   local attributes = marks.map {}
   if type(e) == "table" then
     for name, value in next, e do

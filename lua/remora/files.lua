@@ -8,6 +8,7 @@ local commands = require "remora.commands"
 local connection = require "remora.connection"
 
 local PIECE, WINDOW = 256 * 1024, 8 -- of what is on the way, and how many pieces at most
+local OPTIONS = { atomic = true, permissions = true, sync = true }
 local MODES = { r = true, w = true, a = true, x = true, ["r+"] = true }
 
 local files = {}
@@ -284,7 +285,11 @@ end
 ---@param options? { atomic: boolean?, permissions: integer?, sync: boolean? }
 ---@return remora.File
 function files.open(conn, path, mode, options)
-  mode, options = (mode or "r"):gsub("b", "", 1), options or {}
+  options = options or {}
+  for name in pairs(options) do
+    if not OPTIONS[name] then errors.invalid("open: unknown option %s (atomic, permissions, sync)", tostring(name)) end
+  end
+  mode = tostring(mode or "r"):gsub("b", "", 1)
   if not MODES[mode] then errors.invalid("the mode of a far file is r, w, a, x or r+, not %s", mode) end
   local given = marks.map { atomic = options.atomic and true or false, sync = options.sync and true or false, mode = options.permissions }
   local root = call.result(capi.root(commands.connection(conn)))

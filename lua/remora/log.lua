@@ -40,7 +40,11 @@ end)
 ---@param options? table
 ---@return integer sink
 function log.add_sink(fn, options)
+  if fn == nil then errors.invalid "add_sink wants a function" end
   options = options or {}
+  for name in pairs(options) do
+    if name ~= "level" and name ~= "selections" then errors.invalid("add_sink: unknown option %s (level, selections)", tostring(name)) end
+  end
   local selections = options.selections or "*"
   local number = number_of(options.level or "trace")
   local selects = type(selections) ~= "string" and selections

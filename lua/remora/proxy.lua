@@ -69,6 +69,7 @@ proxy.words = {
   setitem = {
     __newindex = function(self, key, value)
       if type(key) == "string" then refuse(self, key) end
+      if value == nil then return blocking(invoke, self, ":delitem", key) end -- remora.null is a value
       return blocking(invoke, self, ":setitem", key, value)
     end,
   },

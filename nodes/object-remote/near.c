@@ -328,6 +328,8 @@ static void near_root(remora_event *e, const char *method, const remora_value *a
   const char *name = first && remora_value_kind(first) == REMORA_TEXT ? remora_as_text(first, NULL) : NULL;
   if (name && strcmp(method, "new") == 0)
     near_new(e, name, args);
+  else if (name && strcmp(method, "can") == 0 && strncmp(name, "remora.", 7) == 0) /* connect, and what goes with it */
+    near_refuse(e, "a far side in Object::Remote", name);
   else if (name && strcmp(method, "can") == 0)
     near_can(e, name);
   else

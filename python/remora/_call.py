@@ -30,7 +30,9 @@ def _root(where: Where) -> Proxy:
 
 
 def _at(where: Proxy, function: str) -> Any:
-    """A function of the remora over there."""
+    """A function of the remora over there; of a connection that was made from here for the far side (`onward`) we have the root."""
+    if _capi.remora_proxy_id(where) == 0:
+        return lambda root, *args, **kwargs: (root.new if function == "new_on" else root.can)(*args, **kwargs)
     return _capi.remora_conn_root(_capi.remora_proxy_conn(where)).can("remora." + function)
 
 

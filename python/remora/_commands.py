@@ -80,7 +80,10 @@ class _Input:
         if hasattr(source, "read"):
             self._read = local.guard(source.read)
         else:
-            it = iter(source)
+            try:
+                it = iter(source)
+            except TypeError:
+                raise InvalidArgument(f"input: text, bytes, a file or an iterable of them is wanted, not {source!r}") from None
             self._read = local.guard(lambda n: self._next(it))
 
     def _next(self, it: Any) -> Any:
@@ -91,7 +94,9 @@ class _Input:
 
     def read(self, n: int) -> Any:
         data = self._read(n)
-        return _sent(data) if data is None or isinstance(data, (bytes, str)) else bytes(memoryview(data))
+        if data is None or isinstance(data, (bytes, str)):
+            return _sent(data)
+        return memoryview(data).tobytes()  # bytes(5) would be five zeros
 
 
 def connection(where: Union[Connection, Spec]) -> Connection:
@@ -124,7 +129,10 @@ def _begin(
     """(future of what the far side says of it, function that makes of that what the caller gets, what ran here meanwhile)"""
     if isinstance(argv, (str, bytes)):
         raise InvalidArgument("a command is a list of words; for a shell: ['sh', '-c', command]")
-    given = [os.fspath(word) for word in argv]
+    try:
+        given = [os.fspath(word) for word in argv]
+    except TypeError:
+        raise InvalidArgument(f"a command is a list of words (text), not {argv!r}") from None
     words = [word.decode("utf-8", "surrogateescape") if isinstance(word, bytes) else word for word in given]
     local = _Local()
     options: Dict[str, Any] = {}
@@ -135,6 +143,8 @@ def _begin(
             input = io.BytesIO(input) if isinstance(input, bytes) else io.StringIO(input)
         options["input"] = _sent(input) if isinstance(input, (bytes, str)) else _Input(local, input)
     if on_output is not None:
+        if not callable(on_output):
+            raise InvalidArgument(f"on_output: a function is wanted, not {on_output!r}")
         told = local.guard(on_output)
         options["output"] = lambda stream, data: told("stdout" if stream == 1 else "stderr", data)
     if cwd is not None:

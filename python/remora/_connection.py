@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Generator, List, Mapping, Optional, Sequ
 
 from . import _dispatch, _exports, log
 from . import remora_capi as _capi
-from ._errors import InvalidArgument
+from ._errors import InvalidArgument, NotFound
 from ._future import Future
 from ._source import module_roots
 
@@ -70,11 +70,14 @@ class Connection:
 
     def wait_closed(self, timeout: Optional[float] = None) -> bool:
         """Waits until the far process of a closed connection is gone, at most `timeout` seconds; whether it is."""
-        return _capi.remora_conn_wait_closed(self._handle, -1 if timeout is None else round(timeout * 1000)) == 0
+        return _capi.remora_conn_wait_closed(self._handle, -1 if timeout is None else _ms(timeout)) == 0
 
     def connect(self, spec: Spec = "-", **options: Any) -> Any:
         """Makes the far side connect; gives the Proxy of its Connection, which new_on and can_on take like one of ours."""
-        return self._root().can("remora.connect")(_plain_spec(spec), **options)
+        far = self._root().can("remora.connect")
+        if far is None:
+            raise NotFound(f"{self.name}: a far side in {self.hello['node']} makes no connections; connect([..., ...]) from here makes a chain of hops")
+        return far(_plain_spec(spec), **options)
 
     def run(self, argv: Any, **options: Any) -> Any:
         """remora.run(self, argv, ...)"""
@@ -149,16 +152,31 @@ def _plain_spec(spec: Any) -> Any:
     if isinstance(spec, (str, os.PathLike)):
         return os.fspath(spec)
     if isinstance(spec, Sequence) and not isinstance(spec, (bytes, bytearray)) and len(spec):
-        return [_texts(hop) if not isinstance(hop, (str, os.PathLike)) else os.fspath(hop) for hop in spec]
+        return [_texts(hop, "a hop") if not isinstance(hop, (str, os.PathLike)) else os.fspath(hop) for hop in spec]
     raise InvalidArgument(f"{spec!r} is no spec: text, a path, or a list of hops")
 
 
-def _texts(words: Any) -> List[str]:
-    return [os.fspath(word) for word in words]
+def _texts(words: Any, what: str) -> List[str]:
+    """A list of text; text alone is one word, not its letters."""
+    if isinstance(words, (str, os.PathLike)):
+        return [os.fspath(words)]
+    try:
+        return [os.fspath(word) for word in words]
+    except TypeError:
+        raise InvalidArgument(f"{what}: a list of text is wanted, not {words!r}") from None
 
 
-def _text_or_list(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else _texts(value)
+def _text_or_list(value: Any, what: str) -> Any:
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else _texts(value, what)
+
+
+def _environment(env: Any) -> Dict[str, str]:
+    if not isinstance(env, Mapping):
+        raise InvalidArgument(f"option env: a map of names to text is wanted, not {env!r}")
+    for name, value in env.items():
+        if value is None:
+            raise InvalidArgument(f"option env: {name} is None: connect() adds variables, and takes none away")
+    return {str(k): str(v) for k, v in env.items()}
 
 
 def _ms(seconds: float) -> int:
@@ -206,17 +224,17 @@ def _begin(
         # Where only one of the two is given the other follows it.
         "heartbeat": None if heartbeat == HEARTBEAT else _ms(heartbeat),
         "dead_after": None if dead_after == DEAD_AFTER else _ms(dead_after),
-        "interpreter": None if interpreter is None else _text_or_list(interpreter),
-        "env": None if env is None else {str(k): str(v) for k, v in env.items()},
-        "cwd": None if cwd is None else os.fspath(cwd),
-        "command": None if command is None else _texts(command),
-        "ssh": None if ssh is None else _texts(ssh),
-        "ssh_options": None if ssh_options is None else _texts(ssh_options),
-        "sudo": None if sudo is None else _texts(sudo),
-        "modules": None if modules is None else modules if isinstance(modules, str) and modules == "all" else _module_list(modules),
-        "deny": None if deny is None else _module_list(deny),
+        "interpreter": None if interpreter is None else _text_or_list(interpreter, "option interpreter"),
+        "env": None if env is None else _environment(env),
+        "cwd": None if cwd is None else _path(cwd),
+        "command": None if command is None else _texts(command, "option command"),
+        "ssh": None if ssh is None else _texts(ssh, "option ssh"),
+        "ssh_options": None if ssh_options is None else _texts(ssh_options, "option ssh_options"),
+        "sudo": None if sudo is None else _texts(sudo, "option sudo"),
+        "modules": None if modules is None else modules if isinstance(modules, str) and modules == "all" else _module_list(modules, "option modules"),
+        "deny": None if deny is None else _module_list(deny, "option deny"),
         "max_message": max_message,
-        "limits": None if limits is None else dict(limits),
+        "limits": None if limits is None else _limits(limits),
         "nice": nice or None,
         "watchdog": _ms(watchdog) or None,
         "onward": bool(onward),
@@ -228,6 +246,8 @@ def _begin(
         "roots": _roots(node, roots),
         "language": _LANGUAGE,
     }
+    if on_output is not None and not callable(on_output):
+        raise InvalidArgument(f"option on_output: a function is wanted, not {on_output!r}")
     where = None if command is not None else _plain_spec(spec)
     if isinstance(where, list):
         given["hops"], where = where, None
@@ -245,12 +265,29 @@ def _begin(
 def _roots(node: str, given: Any) -> Dict[str, List[str]]:
     roots = {"python": module_roots()}
     for language, folders in (given.items() if isinstance(given, Mapping) else [(node, given)] if given is not None else []):
-        roots[language] = [os.path.abspath(folder) for folder in _texts(folders)]
+        roots[language] = [os.path.abspath(folder) for folder in _texts(folders, "option roots")]
     return roots
 
 
-def _module_list(modules: Any) -> List[str]:
-    return [modules] if isinstance(modules, str) else [getattr(m, "__name__", m) for m in modules]
+def _module_list(modules: Any, what: str) -> List[str]:
+    if isinstance(modules, str) or hasattr(modules, "__name__"):
+        modules = [modules]
+    try:
+        return [getattr(m, "__name__", m) for m in modules]
+    except TypeError:
+        raise InvalidArgument(f"{what}: a name or a list of them is wanted, not {modules!r}") from None
+
+
+def _limits(limits: Any) -> Dict[str, int]:
+    if not isinstance(limits, Mapping):
+        raise InvalidArgument(f"option limits: a map of names to numbers is wanted, not {limits!r}")
+    return dict(limits)
+
+
+def _path(path: Any) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidArgument(f"option cwd: a path is wanted, not {path!r}")
+    return os.fspath(path)
 
 
 def _finish(future: Any, on_output: Any) -> Connection:

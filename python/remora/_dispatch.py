@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 import threading
+import traceback
 from typing import Any, Callable, Optional
 
 from . import remora_capi as _capi
@@ -47,41 +48,32 @@ def _run(queue: Any) -> None:
             _capi.tidy()
 
 
-def _args_of_hook() -> Any:
-    """The type that sys.unraisablehook wants; no module has its name, and the interpreter's own hook takes no other."""
-    found: Any = None
+class _Unraisable:
+    """What sys.unraisablehook wants; its own type cannot be made."""
 
-    class Fails:
-        def __del__(self) -> None:
-            raise RuntimeError
-
-    def look(args: Any) -> None:
-        nonlocal found
-        if args.exc_type is RuntimeError and args.object is Fails.__del__:
-            found = type(args)
-        else:
-            before(args)
-
-    before, sys.unraisablehook = sys.unraisablehook, look
-    try:
-        Fails()
-    finally:
-        sys.unraisablehook = before
-    return found
-
-
-_HookArgs = _args_of_hook()
+    def __init__(self, error: BaseException, where: Any) -> None:
+        self.exc_type, self.exc_value, self.exc_traceback = type(error), error, error.__traceback__
+        self.err_msg = "Exception ignored in a callback of remora"
+        self.object = where
 
 
 def report(where: Any) -> None:
-    """Reports the exception being handled, which has nobody to go to."""
+    """Reports the exception being handled, which has nobody to go to. Raises nothing: the dispatcher has to live on."""
     error = sys.exc_info()[1]
-    for hook in sys.unraisablehook, sys.__unraisablehook__:
-        if error is not None:
-            try:
-                return hook(_HookArgs((type(error), error, error.__traceback__, "Exception ignored in a callback of remora", where)))
-            except Exception as fault:  # of the hook: this thread has to go on
-                error, where = fault, hook
+    if error is None:
+        return
+    try:
+        if sys.unraisablehook is not sys.__unraisablehook__:  # Python's own takes nothing but its own type
+            return sys.unraisablehook(_Unraisable(error, where))  # type: ignore[arg-type]
+    except Exception as failed:
+        error = failed
+    try:
+        if sys.stderr is not None:
+            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            sys.stderr.write(f"Exception ignored in a callback of remora: {where!r}\n{text}")
+            sys.stderr.flush()
+    except Exception:
+        pass  # there is nowhere left to say it
 
 
 def call_quietly(fn: Callable[..., Any], *args: Any) -> None:

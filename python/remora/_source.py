@@ -39,6 +39,8 @@ def name_of(target: Any) -> str:
     """The name under which the far side finds a local class or function in its module; makes the script's own source available
     when it is from there. InvalidArgument says why something has no such name."""
     if isinstance(target, str):
+        if not target:
+            raise InvalidArgument("the name of a class or function is empty")
         return target
     qualname = getattr(target, "__qualname__", None)
     module = getattr(target, "__module__", None)

@@ -8,6 +8,7 @@ A record has the keys level, name, message, time, function, file, line, pid, hos
 process), and where they apply hops and dropped. docs/logging.md has the whole."""
 from __future__ import annotations
 
+import os
 import sys
 import weakref
 from typing import Any, Callable, Dict, List, Optional, Union
@@ -119,15 +120,20 @@ def to_logging(logger: Optional[str] = None, *, level: str = "trace", selections
     return add_sink(emit, level=level, selections=selections)
 
 
+_printing = bool(os.environ.get("REMORA_LOG_LEVEL"))
+
+
 def listen() -> None:
     """A connection forwards and nobody listens: Python's logging does."""
-    if not _sinks and not _capi.remora_log_wants(7, "remora"):
+    if not _sinks and not _printing and not _capi.remora_log_wants(7, "remora"):
         to_logging()
 
 
 def to_stderr(level: Optional[str] = "info", selections: str = "*", format: Optional[str] = None) -> None:
     """Prints records on standard error; without a level not any more. Replaces what REMORA_LOG_LEVEL, REMORA_LOG_SELECTIONS and REMORA_LOG_FORMAT said."""
+    global _printing
     _capi.remora_log_print(0 if level is None else _level(level), selections, format)
+    _printing = level is not None
 
 
 def format(record: Record, format: Optional[str] = None) -> str:

@@ -146,6 +146,20 @@ static void test_commands(void **state) {
   err = NULL;
   assert_null(remora_run(c, NULL, NULL, &err));
   expect_error(err, REMORA_E_INVALID, "list");
+  err = NULL;
+  assert_null(remora_run(c, argv, argv, &err));
+  expect_error(err, REMORA_E_INVALID, "map");
+  err = NULL;
+  remora_value *odd = remora_pack(NULL, "={s:i}", "timout", 5);
+  assert_null(remora_run(c, argv, odd, &err));
+  expect_error(err, REMORA_E_INVALID, "no option \"timout\"");
+  err = NULL;
+  assert_null(remora_open(c, "/dev/null", "r", odd, &err));
+  expect_error(err, REMORA_E_INVALID, "no option \"timout\"");
+  err = NULL;
+  assert_null(remora_new_on(c, "builtins.list", odd, &err));
+  expect_error(err, REMORA_E_INVALID, "list");
+  (void)remora_value_unref(odd);
   (void)remora_value_unref(argv);
   ended(c);
 }

@@ -115,6 +115,12 @@ def test_a_module_of_this_side(remora, tmp_path):
     assert shown(remora, "-", "mine.twice", "ab") == "abab\n"
 
 
+def test_a_chain_that_begins_with_a_child(remora):
+    assert shown(remora, "-,-", "builtins.len", "abc") == "3\n"
+    assert shown(remora, "--json", "-,-", "builtins.len", "abc") == "3\n"
+    assert remora("call", "-x,-", "builtins.len").status == 2
+
+
 def test_environment_and_directory(remora, tmp_path):
     assert shown(remora, "-C", "/usr", "-", "os.getcwd") == "/usr\n"
     assert shown(remora, "-e", "A=b=c", "--env=A=later", "-", "os.getenv", "A") == "b=c\n"

@@ -68,6 +68,11 @@ describe("by reference", function()
     local numbers = far "numbers"()
     assert.are.equal(3, #numbers)
     assert.are.equal(1, numbers[0]) -- the other side counts in its own way
+    local list = remora.new_on(conn, "builtins.list", { 1, 2, 3 })
+    list[0] = nil
+    list[0] = remora.null
+    assert.are.equal(2, #list)
+    assert.are.equal(3, list[1])
     assert.are.same({ 1, 2, 3 }, remora.copy(numbers))
   end)
 

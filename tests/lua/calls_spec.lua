@@ -180,6 +180,30 @@ describe("connections", function()
     conn:close()
   end)
 
+  it("say which argument is none", function()
+    local function class_of(...) return helper.error_of(...).class end
+    assert.are.equal("InvalidArgument", class_of(remora.new_on, nil, "builtins.list")) -- and not a new process
+    assert.are.equal("InvalidArgument", class_of(remora.can_on, nil, "os.getpid"))
+    assert.are.equal("InvalidArgument", class_of(remora.new_on, helper.conn(), ""))
+    assert.are.equal("InvalidArgument", class_of(remora.can_on, helper.conn(), ""))
+    assert.are.equal("InvalidArgument", class_of(remora.connect, "-", 5))
+    local e = helper.error_of(remora.connect, "-", { env = { LANG = false } })
+    assert.is_truthy(e.message:find("env: LANG is false", 1, true))
+    local c = remora.connect("-", { node = "c" })
+    assert.are.equal("NotFound", class_of(c.connect, c, "-"))
+    c:close()
+  end)
+
+  it("are made by the near side where they may be", function()
+    for _, node in ipairs { "lua", "perl", "ruby" } do
+      local conn = helper.connect { node = node, onward = true }
+      local last = conn:connect("-", { node = "python" })
+      assert.are.equal(5, remora.can_on(last, "operator.add")(2, 3))
+      assert.are.equal(3, #remora.new_on(last, "collections.deque", { 1, 2, 3 }))
+      conn:close()
+    end
+  end)
+
   it("go on to others", function()
     local last = helper.conn():connect("-")
     assert.are.equal(5, remora.can_on(last, "operator.add")(2, 3))

@@ -53,6 +53,10 @@ describe("commands", function()
     assert.are.equal("Timeout", helper.error_of(conn.run, conn, { "sleep", "1000" }, { timeout = 0.2 }).class)
     assert.are.equal("InvalidArgument", helper.error_of(conn.run, conn, "ls").class)
     assert.are.equal("InvalidArgument", helper.error_of(conn.run, conn, { "ls" }, { shell = true }).class)
+    for _, wrong in ipairs { 5, { env = 5 }, { input = 5 } } do
+      assert.are.equal("InvalidArgument", helper.error_of(conn.run, conn, { "cat" }, wrong).class)
+    end
+    assert.are.equal("InvalidArgument", helper.error_of(conn.open, conn, "/etc/passwd", "r", { atomc = true }).class)
   end)
 
   it("give their output live", function()

@@ -39,6 +39,20 @@ def test_calls_objects_callbacks(conn, third):
     assert function(conn, "nothing")() is None
 
 
+@pytest.mark.parametrize("third", ("python",) + FARS)
+def test_asked_for_by_the_near_side(conn, third):
+    there = conn.connect("-", node=third)
+    assert remora.can_on(there, "smoke:add")(2, 3) == 5
+    account = remora.new_on(there, "smoke:Account", "anna", 100)
+    assert account.deposit(5) == 105
+
+
+def test_the_near_side_needs_the_option_too(far):
+    with connect(far) as conn:
+        with pytest.raises(remora.Denied, match="without the option onward"):
+            conn.connect("-")
+
+
 def test_errors_come_through(conn):
     function(conn, "reach")("-", "python")
     with pytest.raises(remora.RemoteError, match="from the third"):

@@ -193,3 +193,13 @@ def test_a_far_binary_file(far, tmp_path):
         assert file.read(3) == b"\0\xff\0" and file.seek(-1, 2) == 99999 and file.read() == b"\xff"
         file.truncate(2)
     assert far("size")(path) == 2
+
+
+def test_nil_takes_an_item_away_in_far_lua():
+    numbers, words = [1, 2, 3], {1: "a", 2: "b"}
+    with remora.connect("-", node="lua") as conn:
+        remora.can_on(conn, "load")("local list, map = ...; list[0] = nil; map[2] = nil; list[0] = require 'remora'.null")(
+            remora.by_ref(numbers), remora.by_ref(words))
+        with pytest.raises(remora.RemoteError, match="remora.setattr"):
+            remora.can_on(conn, "load")("local map = ...; map.x = 1")(remora.by_ref(words))
+    assert numbers == [None, 3] and words == {1: "a"}

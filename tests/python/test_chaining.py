@@ -26,6 +26,25 @@ def test_objects_of_the_third_process(conn):
     assert remora.can_on(onward, "far_things.nothing_of_the_kind") is None
 
 
+def test_a_connection_of_the_far_side_goes_on(conn):
+    deep = conn
+    for _ in range(3):
+        deep = deep.connect("-")
+    with pytest.raises(KeyError) as caught:
+        remora.can_on(deep, "far_things.fail")("KeyError", "deep")
+    assert len(caught.value.hops) == 4
+    assert remora.new_on(deep, "far_things.Counter", 4).increment() == 5
+    with pytest.raises(remora.RemoteError, match="cannot start /no/such") as caught:
+        deep.connect("-", interpreter="/no/such")
+    assert caught.value.type == "remora.ConnectError" and caught.value.attributes["stage"] == "spawn"
+
+
+def test_a_far_side_that_makes_no_connections_says_so():
+    with remora.connect("-", node="c") as conn:
+        with pytest.raises(remora.NotFound, match="a far side in c makes no connections"):
+            conn.connect("-")
+
+
 def test_package_data_over_two_hops(conn, tmp_path, monkeypatch):
     package = tmp_path / "data_of_two_hops"
     (package / "deep").mkdir(parents=True)

@@ -296,3 +296,19 @@ def test_arguments_that_are_none(conn):
         conn.run(["true"], timeout=-1)
     with pytest.raises(TypeError):
         conn.run(["true"], shell=True)
+    with pytest.raises(TypeError):
+        conn.run(["cat"], input=[1, 2])
+    for wrong in ({"argv": None}, {"argv": [5]}, {"input": 5}, {"on_output": 5}):
+        with pytest.raises(remora.InvalidArgument):
+            conn.run(**dict({"argv": ["cat"]}, **wrong))
+
+
+def test_a_file_of_the_name_of_a_program_that_is_not_there(tmp_path):
+    (tmp_path / "nowhere").write_text("")
+    with remora.connect("-", cwd=str(tmp_path)) as conn:
+        with pytest.raises(remora.NotFound, match="no program nowhere"):
+            conn.run(["nowhere"])
+        (tmp_path / "script").write_text("#!/no/such/interpreter\n")
+        (tmp_path / "script").chmod(0o755)
+        with pytest.raises(remora.NotFound, match="no program for the first line of ./script"):
+            conn.run(["./script"])

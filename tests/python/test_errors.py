@@ -141,3 +141,33 @@ def test_specs_that_are_none():
         remora.connect([])
     with pytest.raises(remora.InvalidArgument):
         remora.connect(5)
+    with pytest.raises(remora.InvalidArgument, match="a hop: a list of text is wanted, not 5"):
+        remora.connect(["-", 5])
+
+
+@pytest.mark.parametrize("option", ("interpreter", "env", "cwd", "command", "ssh", "ssh_options", "sudo", "modules", "deny", "roots", "limits", "nice",
+                                    "max_message", "on_prompt", "on_output", "log_level", "log_selections"))
+def test_a_value_that_is_none_names_its_option(option):
+    with pytest.raises(remora.InvalidArgument, match="option " + option):
+        remora.connect("-", **{option: 5.5})
+
+
+def test_text_alone_is_one_word():
+    with pytest.raises(remora.ConnectError, match='there is no program "no_such_carrier"'):
+        remora.connect("-", command="no_such_carrier")
+
+
+def test_no_variable_is_taken_away():
+    with pytest.raises(remora.InvalidArgument, match="option env: LANG is None"):
+        remora.connect("-", env={"LANG": None})
+
+
+def test_names_that_are_none():
+    with remora.connect("-") as conn:
+        for function in remora.new_on, remora.can_on:
+            with pytest.raises(remora.InvalidArgument, match="empty"):
+                function(conn, "")
+        for name in (":", ":a", "..a", "a..b"):
+            assert remora.can_on(conn, name) is None
+            with pytest.raises(remora.NotFound):
+                remora.new_on(conn, name)

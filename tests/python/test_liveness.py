@@ -164,6 +164,9 @@ def test_closing(conn):
     assert isinstance(nap.exception(5), remora.ConnectionLost)
     assert on_close.result(5) is None
     assert conn.wait_closed(5) is True
+    for odd in -0.5, "5":
+        with pytest.raises(remora.InvalidArgument):
+            conn.wait_closed(odd)
     assert not os.path.exists("/proc/%d" % pid)
 
 

@@ -325,6 +325,34 @@ if __name__ == "__main__":
     assert lines[-1].endswith("-: closed") and not any("quiet" in line for line in lines)
 
 
+def test_a_level_that_is_none_is_told():
+    env = dict(environment(), PYTHONPATH=os.pathsep.join(sys.path), REMORA_LOG_LEVEL="loud", REMORA_LOG_FORMAT="%l %p: %s")
+    done = subprocess.run([sys.executable, "-c", "import remora; remora.connect('-').close()"], env=env, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=30)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "warn remora.log: REMORA_LOG_LEVEL=loud is no level; it counts as info"
+    assert lines[1].startswith("info remora.connection: -: connected")
+
+
+def test_what_is_printed_does_not_go_into_logging_as_well(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("""
+import time
+import remora
+if __name__ == "__main__":
+    with remora.connect("-") as conn:
+        remora.can_on(conn, "builtins.exec")("import logging; logging.getLogger('app').warning('once')", {})
+        end = time.monotonic() + 10
+        while not conn.stats["log_records"] and time.monotonic() < end:
+            time.sleep(0.01)
+    remora.log.warn("here")
+""")
+    env = dict(environment(), PYTHONPATH=os.pathsep.join(sys.path), REMORA_LOG_FORWARDING="1", REMORA_LOG_LEVEL="info", REMORA_LOG_FORMAT="<%s>",
+               REMORA_LOG_SELECTIONS="* -remora")
+    done = subprocess.run([sys.executable, str(program)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert done.stderr.split() == ["<once>", "<here>"]
+
+
 def test_nothing_is_printed_unless_asked(tmp_path):
     program = tmp_path / "program.py"
     program.write_text("""

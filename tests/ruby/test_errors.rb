@@ -116,6 +116,29 @@ class TestErrors < FarTest
     assert_raises(Remora::NotFound) { Remora.new_on(conn, "collections.Nonsense") }
   end
 
+  def test_a_value_that_is_none_names_its_option
+    %i[interpreter env cwd command ssh ssh_options sudo roots limits nice max_message on_prompt on_output].each do |option|
+      error = assert_raises(Remora::InvalidArgument, option.to_s) { Remora.connect("-", option => 5.5) }
+      assert_includes error.message, "option #{option}"
+    end
+    assert_raises(Remora::InvalidArgument) { Remora.connect("-", env: { LANG: nil }) }
+    [{ env: 5 }, { input: 5 }, { on_output: 5 }, { input: [5] }].each do |wrong|
+      assert_raises(Remora::InvalidArgument, wrong.to_s) { conn.run(%w[cat], **wrong) }
+    end
+    assert_raises(Remora::InvalidArgument) { Remora.new_on(conn, "") }
+    assert_raises(Remora::InvalidArgument) { Remora.can_on(conn, "") }
+  end
+
+  def test_connections_that_the_near_side_makes
+    %i[lua perl ruby].each do |node|
+      there = connect(node: node, onward: true).connect("-", node: "python")
+      assert_equal 5, Remora.can_on(there, "operator.add").call(2, 3)
+      assert_equal 2, Remora.new_on(there, "collections.deque", [1, 2]).size
+    end
+    error = assert_raises(Remora::NotFound) { connect(node: :c).connect("-") }
+    assert_includes error.message, "a far side in c makes no connections"
+  end
+
   def test_connect_errors_name_their_stage
     error = assert_raises(Remora::ConnectError) { connect(interpreter: "no-such-interpreter") }
     assert_equal "spawn", error.stage

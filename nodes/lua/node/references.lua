@@ -128,8 +128,9 @@ function proxy_meta.__index(it, key)
 end
 
 function proxy_meta.__newindex(it, key, value)
-  if type(key) == "string" then error("set the attribute of an object with remora.set(object, name, value)", 2) end
-  call_near(records[it].id, value == nil and ":delitem" or ":setitem", nil, key, value)
+  if type(key) == "string" then error("set the attribute of an object with remora.setattr(object, name, value), an element with remora.setitem", 2) end
+  if value == nil then return call_near(records[it].id, ":delitem", nil, key) end
+  call_near(records[it].id, ":setitem", nil, key, value)
 end
 
 function proxy_meta.__len(it) return call_near(records[it].id, ":len") end

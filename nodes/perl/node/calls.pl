@@ -310,6 +310,7 @@ sub load_module {
 # What a name stands for: a code reference, a class object, or nothing.
 sub find {
   my ($name, $class_first) = @_;
+  $name =~ s/\Aremora\./Remora::/;  # what every near side calls connect, new_on, can_on
   my ($module, $path) = $name =~ /\A((?:[^:]|::)+):(?!:)(.+)\z/s ? ($1, $2) : (undef, $name);
   my ($owner, $method) = $path =~ /\A(.+)->(\w+)\z/s ? ($1, $2) : ($path, undef);
   no strict 'refs';

@@ -280,6 +280,8 @@ def find(name):
         parts = name.split(".")
         module = ".".join(parts[:-1]) or "builtins"
         path = parts[-1:]
+    if "" in module.split("."):
+        return None
     if module == "__main__":
         module = "__remora_main__"
     why = None

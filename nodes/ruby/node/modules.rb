@@ -187,6 +187,7 @@ module Remora
     # nil if there is no such thing; an error if its module fails.
     def find(name)
       raise TypeError, "a name is text" unless String === name
+      name = name.sub(/\Aremora\./, "Remora.")  # what every near side calls connect, new_on, can_on
       file, colon, path = name.partition(/(?<!:):(?!:)/)
       return look_up(name) || search(name) if colon.empty?
       return nil unless file == "__main__" ? Modules.serve(file) != nil : load(file)

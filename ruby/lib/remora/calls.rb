@@ -9,6 +9,7 @@ module Remora
     # made. cls: "Foo::Bar", "file:Foo::Bar", or a class of a local file, whose source travels.
     ruby2_keywords def new_on(where, cls, *args, &block) # in Ruby 2.7 a Hash at the end is else taken for keywords
       name = Names.of(cls)
+      return serve(where, name).new(name, *args, &block) if made_here?(where)
       return at(where, "new_on", name).call(where, name, *args, &block) if Capi.proxy?(where)
       serve(root_of(where), name).new(name, *args, &block)
     end
@@ -16,6 +17,7 @@ module Remora
     # The Proxy of a function on the far side ("Process.pid", "file:name", or a Method), or nil if there is no such thing.
     def can_on(where, function)
       name = Names.of(function)
+      return serve(where, name).can(name) if made_here?(where)
       return at(where, "can_on", name).call(where, name) if Capi.proxy?(where)
       serve(root_of(where), name).can(name)
     end
@@ -66,6 +68,11 @@ module Remora
     def serve(proxy, name)
       Capi.remora_conn_serve(Capi.remora_proxy_conn(proxy), name)
       proxy
+    end
+
+    # Of a connection that this side has made for the far one (`onward`) we have the root.
+    def made_here?(where)
+      Capi.proxy?(where) && Capi.remora_proxy_id(where).zero?
     end
 
     # A function of the remora over there.

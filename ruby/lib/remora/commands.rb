@@ -56,7 +56,9 @@ module Remora
         done = false
         until done
           done, (data,) = @pieces.batch(1)
-          return data unless data.nil? || data.empty? # empty would be the end
+          next if data.nil?
+          raise Internal.invalid("input: Strings are wanted, not #{data.inspect}") unless String === data
+          return data unless data.empty? # that would be the end
         end
       end
     end
@@ -69,6 +71,8 @@ module Remora
         guard = Guard.new
         told = on_output || block
         limit = Internal.milliseconds(timeout)
+        raise Internal.invalid("on_output: something with call is wanted, not #{told.inspect}") unless told.nil? || told.respond_to?(:call)
+        raise Internal.invalid("env: a Hash is wanted, not #{env.inspect}") unless env.nil? || env.respond_to?(:to_h)
         options = { "input" => input && input_of(guard, input), "cwd" => cwd && (cwd.respond_to?(:to_path) ? cwd.to_path : cwd.to_s),
                     "env" => env&.to_h { |name, value| [name.to_s, value&.to_s] }, "timeout" => (limit unless limit.negative?),
                     "output" => told && ->(stream, data) { guard.call { told.call(stream == 1 ? "stdout" : "stderr", data) } && nil } }
@@ -79,7 +83,10 @@ module Remora
       private
 
       def input_of(guard, input)
-        return Input.new(guard, input) unless String === input
+        unless String === input
+          known = input.respond_to?(:read) || input.respond_to?(:each)
+          return known ? Input.new(guard, input) : raise(Internal.invalid("input: a String or something with read or each is wanted, not #{input.inspect}"))
+        end
         input.bytesize > 1 << 20 ? Input.new(guard, StringIO.new(input)) : input.b
       end
 

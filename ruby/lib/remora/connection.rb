@@ -62,7 +62,9 @@ module Remora
 
     # Makes the far side connect; gives the Proxy of its connection, which new_on and can_on take like one of ours.
     def connect(spec = "-", **options)
-      root.can("remora.connect").call(Connecting.plain_spec(spec), **options)
+      far = root.can("remora.connect")
+      raise NotFound, "#{name}: a far side in #{hello["node"]} makes no connections; connect([..., ...]) from here makes a chain of hops" unless far
+      far.call(Connecting.plain_spec(spec), **options)
     end
 
     # Remora.run(self, argv, ...)
@@ -114,13 +116,13 @@ module Remora
           # Where only one of the two is given the other follows it.
           heartbeat: heartbeat == Connection::HEARTBEAT ? nil : ms(heartbeat),
           dead_after: dead_after == Connection::DEAD_AFTER ? nil : ms(dead_after),
-          interpreter: interpreter && text_or_list(interpreter), env: env&.to_h { |key, value| [key.to_s, value.to_s] }, cwd: cwd && text(cwd),
+          interpreter: interpreter && text_or_list(interpreter, "option interpreter"), env: env && environment(env), cwd: cwd && text(cwd, "option cwd"),
           modules: modules && module_list(modules), deny: deny && module_names(deny), max_message: max_message,
-          limits: limits&.to_h { |key, value| [key.to_s, value] }, nice: nice == 0 ? nil : nice, watchdog: watchdog == 0 ? nil : ms(watchdog),
+          limits: limits && map(limits, "option limits").to_h { |key, value| [key.to_s, value] }, nice: nice == 0 ? nil : nice, watchdog: watchdog == 0 ? nil : ms(watchdog),
           onward: onward ? true : false, on_prompt: on_prompt,
           log_forward: log_forward.nil? ? nil : log_forward ? true : false, log_level: log_level&.to_s, log_selections: log_selections, log_budget: log_budget,
           roots: module_roots(node.to_s, roots),
-          language: "ruby #{RUBY_VERSION}", **argvs.compact.transform_values { |words| texts(words) }
+          language: "ruby #{RUBY_VERSION}", **argvs.compact.to_h { |name, words| [name, texts(words, "option #{name}")] }
         }
         where = given[:command] ? nil : plain_spec(spec)
         given[:hops], where = where, nil if Array === where
@@ -131,7 +133,7 @@ module Remora
       # Folders by language: what is given (an array is for the far side's language), and Ruby's own.
       def module_roots(node, given)
         folders = given.nil? ? {} : given.respond_to?(:to_h) && !(Array === given) ? given.to_h : { node => given }
-        folders = folders.to_h { |language, list| [language.to_s, texts(list).map { |folder| File.expand_path(folder) }] }
+        folders = folders.to_h { |language, list| [language.to_s, texts(list, "option roots").map { |folder| File.expand_path(folder) }] }
         folders.merge("ruby" => folders.fetch("ruby", []) + Names.roots)
       end
 
@@ -156,18 +158,30 @@ module Remora
         raise Internal.invalid("#{seconds.inspect} is not a time in seconds")
       end
 
-      def text(value)
+      def text(value, what = nil)
         return value.to_s if String === value || Symbol === value
         return value.to_path.to_s if value.respond_to?(:to_path)
-        raise Internal.invalid("#{value.inspect} is no spec: text, a path, or a list of hops")
+        raise Internal.invalid("#{value.inspect} is no spec: text, a path, or a list of hops") unless what
+        raise Internal.invalid("#{what}: text is wanted, not #{value.inspect}")
       end
 
-      def texts(words)
-        Array(words).map { |word| text(word) }
+      def texts(words, what = nil)
+        Array(words).map { |word| text(word, what) }
       end
 
-      def text_or_list(value)
-        Array === value ? texts(value) : text(value)
+      def text_or_list(value, what)
+        Array === value ? texts(value, what) : text(value, what)
+      end
+
+      def map(value, what)
+        Hash === value ? value : raise(Internal.invalid("#{what}: a Hash is wanted, not #{value.inspect}"))
+      end
+
+      def environment(env)
+        map(env, "option env").to_h do |name, value|
+          raise Internal.invalid("option env: #{name} is nil: connect adds variables, and takes none away") if value.nil?
+          [name.to_s, value.to_s]
+        end
       end
 
       def module_list(modules)
@@ -208,6 +222,7 @@ module Remora
     #
     # Raises ConnectError, whose #stage tells how far it came; Ctrl-C ends the wait.
     def connect(spec = "-", on_output: nil, **options)
+      raise Internal.invalid("option on_output: something with call is wanted, not #{on_output.inspect}") unless on_output.nil? || on_output.respond_to?(:call)
       future = Connecting.begin(spec, **options)
       begin
         future.value!

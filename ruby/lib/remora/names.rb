@@ -11,7 +11,9 @@ module Remora
       # The name under which the far side finds it. InvalidArgument says why something has none.
       def of(target)
         case target
-        when String, Symbol then target.to_s
+        when String, Symbol
+          raise Internal.invalid("the name of a class or function is empty") if target.empty?
+          target.to_s
         when Module then of_module(target)
         when Method then of_method(target)
         when Proc then raise Internal.invalid("a Proc has no name by which the far side could find it; as an argument it is called back")

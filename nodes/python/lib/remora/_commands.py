@@ -157,7 +157,7 @@ class Command:
             if self.cwd is not None and not os.path.isdir(self.cwd):
                 raise
             if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-                if os.path.exists(self.argv[0]):
+                if "/" in self.name and os.path.exists(self.argv[0]):
                     raise node.NotFound("no program for the first line of %s" % self.name) from None
                 raise node.NotFound("no program %s" % self.name) from None
             raise OSError(error.errno, error.strerror, self.name) from None

@@ -192,6 +192,10 @@ class Connection:
     def on_close(self, function):
         self._session.on_close.append(function)
 
+    def connect(self, spec="-", **options):
+        """Makes the process there connect; gives the proxy of its connection."""
+        return self._session.call(0, "can", ("remora.connect",))(spec, **options)
+
     def close(self):
         session = self._session
         if not session.closed:
