@@ -155,7 +155,7 @@ class _Then(Future):
         if not self._before.done():
             return _leaf(self._before)
         self._run()
-        return None if self._inner is None else _leaf(self._inner)
+        return None if self._inner is None or self._inner.done() else _leaf(self._inner)
 
     def _on_done(self, callback: Callable[[], Any]) -> None:
         with self._claim:
@@ -174,9 +174,8 @@ class _Then(Future):
 
 
 def _leaf(future: Future) -> Optional[Future]:
-    if isinstance(future, _Then):
-        return future._waits_for()
-    return None if future.done() else future
+    """A future of a call is its own, also when it is done by now: who waits for it goes on at once."""
+    return future._waits_for() if isinstance(future, _Then) else future
 
 
 def await_future(future: Future, timeout: Optional[float] = None) -> Any:

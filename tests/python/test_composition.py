@@ -241,3 +241,10 @@ def test_in_asyncio(turnstile, add):
         return await future
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_the_first_of_several_comes_between_two_looks(add, monkeypatch):
+    leaf = remora._future._leaf
+    monkeypatch.setattr(remora._future, "_leaf", lambda future: future.wait(10) and leaf(future))
+    future = remora.start(add)(1, 2)
+    assert remora.await_any([future], 10) is future

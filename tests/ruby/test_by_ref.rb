@@ -75,6 +75,12 @@ class TestByRef < FarTest
     assert_equal "SLOW", Remora.await_any(slow.then(&:upcase), timeout: 10).value!
   end
 
+  def test_the_first_of_several_comes_between_two_looks
+    future = Remora.start(Remora.can_on(conn, "operator.add")).call(1, 1)
+    future.define_singleton_method(:waits_for) { wait(10) && super() }
+    assert Remora.await_any(future, timeout: 10).equal?(future)
+  end
+
   def test_the_first_of_several_while_another_thread_runs_the_block
     entered, leave = Queue.new, Queue.new
     shut = Remora.new_on(conn, "far_containers.Turnstile")

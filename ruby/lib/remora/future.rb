@@ -74,9 +74,9 @@ module Remora
       self
     end
 
-    # For await_any: this one, unless it is resolved.
+    # For await_any: this one, also when it is resolved by now, so that the wait for it ends at once.
     def waits_for
-      resolved? ? [] : [self]
+      [self]
     end
 
     def inspect
@@ -130,7 +130,7 @@ module Remora
     def waits_for
       return @before.waits_for unless @before.resolved?
       run
-      @inner ? @inner.waits_for : []
+      @inner.nil? || @inner.resolved? ? [] : @inner.waits_for
     end
 
     protected
