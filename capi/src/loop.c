@@ -117,6 +117,7 @@ static void loop_turn(hub *h) {
 
 /* Sleeps until the loop has something to do. Under the lock, which is released meanwhile. errno EINTR: a signal. */
 static int loop_sleep(hub *h, int64_t ms, const sigset_t *mask) {
+  if (h->inner->first || h->inner->reap) return 0; /* came while whoever drove was awake, but had looked already */
   uv_update_time(&h->loop);
   int due = uv_backend_timeout(&h->loop);
   if (due >= 0 && (ms < 0 || due < ms)) ms = due;
