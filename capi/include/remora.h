@@ -98,8 +98,8 @@ REMORA_API int remora_error_code(const remora_error *err);
 REMORA_API const char *remora_error_message(const remora_error *err);
 /* REMORA_E_CONNECT: the stage that failed: "spawn", "transport", "auth", "bootstrap" or "hello"; else NULL; borrowed. */
 REMORA_API const char *remora_error_stage(const remora_error *err);
-/* REMORA_E_REMOTE: what docs/protocol.md section 6 calls the map of an error (type, message, traceback, language, hops, cause, attributes). REMORA_E_FILE: a map of errno
- * and filename. Else NULL; borrowed. */
+/* Of an error that comes from a far side: what docs/protocol.md section 6 calls its map (type, message, traceback, language, hops, cause, attributes). REMORA_E_FILE: a map of
+ * errno and filename. Else NULL; borrowed. */
 REMORA_API const remora_value *remora_error_details(const remora_error *err);
 /* The class of the far exception ("ValueError"), or the code's class name; borrowed. */
 REMORA_API const char *remora_error_type(const remora_error *err);

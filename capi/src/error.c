@@ -147,8 +147,23 @@ const char *remora_error_message(const remora_error *err) { return err ? err->me
 
 const char *remora_error_stage(const remora_error *err) { return err ? err->stage : NULL; }
 
+static bool error_is_texts(const remora_value *list) {
+  remora_kind kind = remora_value_kind(list);
+  if (kind != REMORA_LIST && kind != REMORA_TUPLE) return false;
+  for (size_t i = 0; i < remora_length(list); i++)
+    if (remora_value_kind(remora_at(list, i)) != REMORA_TEXT) return false;
+  return true;
+}
+
+/* Only what everybody relies on is demanded: a fault in a lesser member shall not hide the error that it tells of. */
+static bool error_is_map(const remora_value *details) {
+  const remora_value *types = remora_get(details, "type");
+  return error_is_texts(types) && remora_length(types) &&
+         remora_value_kind(remora_get(details, "message")) == REMORA_TEXT;
+}
+
 const remora_value *remora_error_details(const remora_error *err) {
-  return err && (err->code == REMORA_E_REMOTE || err->code == REMORA_E_FILE) ? err->details : NULL;
+  return err && (err->code == REMORA_E_FILE || error_is_map(err->details)) ? err->details : NULL;
 }
 
 static const char *error_first_type(const remora_value *details) {
@@ -166,21 +181,6 @@ const char *remora_error_traceback(const remora_error *err) {
 }
 
 /* --------------------------------------------------------------------------------------------------------- the wire */
-
-static bool error_is_texts(const remora_value *list) {
-  remora_kind kind = remora_value_kind(list);
-  if (kind != REMORA_LIST && kind != REMORA_TUPLE) return false;
-  for (size_t i = 0; i < remora_length(list); i++)
-    if (remora_value_kind(remora_at(list, i)) != REMORA_TEXT) return false;
-  return true;
-}
-
-/* Only what everybody relies on is demanded: a fault in a lesser member shall not hide the error that it tells of. */
-static bool error_is_map(const remora_value *details) {
-  const remora_value *types = remora_get(details, "type");
-  return error_is_texts(types) && remora_length(types) &&
-         remora_value_kind(remora_get(details, "message")) == REMORA_TEXT;
-}
 
 /* *new*; steals details, which error_is_map. */
 static remora_error *error_of_map(int code, remora_value *details) {
@@ -247,7 +247,7 @@ static remora_value *error_text(const char *message) {
 }
 
 remora_value *error_to_wire(const remora_error *err) {
-  if (err && err->code == REMORA_E_REMOTE && err->details) return remora_value_ref(err->details);
+  if (err && error_is_map(err->details)) return remora_value_ref(err->details);
   int code = remora_error_code(err);
   char type[64];
   snprintf(type, sizeof type, "%s%s", code == REMORA_E_REMOTE ? "" : "remora.", remora_code_name(code));

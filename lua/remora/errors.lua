@@ -63,6 +63,10 @@ function errors.make(raw)
   if class == "RemoteError" and type(raw.details) == "table" then return from_details(raw.details) end
   local e = errors.new(class, raw.message)
   e.code, e.stage, e.traceback = raw.code, raw.stage, raw.traceback
+  if type(raw.details) == "table" and type(raw.details.hops) == "table" then
+    e.hops = raw.details.hops
+    rawset(e, "details", raw.details) -- so that it goes on whole
+  end
   return e
 end
 

@@ -32,10 +32,15 @@ from . import remora_capi as _capi
 class Error(Exception):
     """What this package raises.
 
-    message: one line. code: the number of the C interface."""
+    message: one line. code: the number of the C interface. hops: the processes that it came through, nearest to its origin
+    first; none when it began here."""
 
     code: int = 0
     message: str = ""
+    hops: List[str] = []
+
+    # What came over the wire, so that it can go on whole.
+    _details: Optional[Dict[str, Any]] = None
 
     def __init__(self, message: str = "") -> None:
         Exception.__init__(self, message)
@@ -63,7 +68,6 @@ class RemoteError(Error):
 
     type: the full name of its class; types: that and those of its bases.
     traceback: the far side's, as text. language: what it ran ("python").
-    hops: the processes it came through, nearest to its origin first.
     cause: the RemoteError it was raised from, or None.
     attributes: the simple values among the far exception's attributes."""
 
@@ -71,12 +75,8 @@ class RemoteError(Error):
     types: List[str] = []
     traceback: Optional[str] = None
     language: Optional[str] = None
-    hops: List[str] = []
     cause: Optional["RemoteError"] = None
     attributes: Dict[str, Any] = {}
-
-    # What came over the wire, so that it can go on whole.
-    _details: Optional[Dict[str, Any]] = None
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.__class__ is RemoteError and self.type else self.message
@@ -223,6 +223,8 @@ def make_error(code: int, message: str, stage: Optional[str], traceback: Optiona
     error = cls(message)
     if stage is not None:
         error.stage = stage  # type: ignore[attr-defined]
+    if isinstance(details, dict) and isinstance(details.get("hops"), list):
+        error.hops, error._details = details["hops"], details
     if isinstance(error, OSError) and isinstance(details, dict):
         error.errno, error.filename = details.get("errno"), details.get("filename")
     return error
@@ -239,7 +241,7 @@ def _simple(value: Any) -> bool:
 def details_of(error: BaseException, depth: int = 0) -> Dict[str, Any]:
     """The map in which an exception of ours goes to the far side."""
     details = getattr(error, "_details", None)
-    if isinstance(error, RemoteError) and isinstance(details, dict):
+    if isinstance(error, Error) and isinstance(details, dict):
         return details
     values = dict(getattr(error, "__dict__", {}))
     for name in ("errno", "strerror", "filename", "code", "name", "path"):

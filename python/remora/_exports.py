@@ -184,7 +184,7 @@ def perform(target: Any, method: str, args: List[Any], kwargs: Optional[Dict[str
 
 
 def _error_handle(error: BaseException) -> Any:
-    if isinstance(error, Error) and not isinstance(error, RemoteError) and error.code:
+    if isinstance(error, Error) and not isinstance(error, RemoteError) and error.code and not error._details:
         return _capi.remora_error_new(error.code, error.message)
     try:
         return _capi.remora_error_remote(details_of(error))

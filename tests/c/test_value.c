@@ -517,12 +517,10 @@ static void test_error_from_wire(void **state) {
     assert_string_equal(remora_error_message(err), "because");
     assert_string_equal(remora_error_traceback(err), "line 1\nline 2");
     const remora_value *details = remora_error_details(err);
-    assert_true((details != NULL) == (table[i].code == REMORA_E_REMOTE));
-    if (details) {
-      assert_int_equal(remora_length(remora_get(details, "hops")), i % 2 ? 2 : 1);
-      assert_int_equal(remora_length(details), 4);
-      assert_string_equal(remora_error_type(err), table[i].type);
-    }
+    assert_non_null(details);
+    assert_int_equal(remora_length(remora_get(details, "hops")), i % 2 ? 2 : 1);
+    assert_int_equal(remora_length(details), 4);
+    if (table[i].code == REMORA_E_REMOTE) assert_string_equal(remora_error_type(err), table[i].type);
     assert_int_equal(remora_length(remora_get(map, "hops")), 1);
     remora_error_free(err);
     remora_value_unref(map);

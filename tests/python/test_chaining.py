@@ -33,6 +33,12 @@ def test_a_connection_of_the_far_side_goes_on(conn):
     with pytest.raises(KeyError) as caught:
         remora.can_on(deep, "far_things.fail")("KeyError", "deep")
     assert len(caught.value.hops) == 4
+    with pytest.raises(remora.NotFound) as missing:
+        remora.new_on(deep, "far_things.Nothing")
+    assert missing.value.hops == caught.value.hops
+    with pytest.raises(remora.NotFound) as passed_on:
+        remora.can_on(conn, "far_things.call")(remora.can_on(deep, "far_things.call"), lambda: remora.new_on(deep, "far_things.Nothing"))
+    assert passed_on.value.hops[:4] == caught.value.hops
     assert remora.new_on(deep, "far_things.Counter", 4).increment() == 5
     with pytest.raises(remora.RemoteError, match="cannot start /no/such") as caught:
         deep.connect("-", interpreter="/no/such")

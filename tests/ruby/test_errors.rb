@@ -113,7 +113,8 @@ class TestErrors < FarTest
     assert_raises(Remora::InvalidArgument) { Remora.connect(3) }
     assert_raises(Remora::InvalidArgument) { Remora.new_on(conn, Class.new) }
     assert_raises(Remora::InvalidArgument) { Remora.can_on(conn, -> {}) }
-    assert_raises(Remora::NotFound) { Remora.new_on(conn, "collections.Nonsense") }
+    assert_equal [], assert_raises(Remora::InvalidArgument) { Remora.connect(3) }.hops
+    assert_equal 1, assert_raises(Remora::NotFound) { Remora.new_on(conn, "collections.Nonsense") }.hops.size
   end
 
   def test_a_value_that_is_none_names_its_option

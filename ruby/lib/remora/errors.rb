@@ -25,6 +25,12 @@ module Remora
 
     # ConnectError: how far it came.
     attr_accessor :stage
+    attr_writer :hops
+
+    # The processes that it came through, nearest to its origin first; none when it began here.
+    def hops
+      @hops || []
+    end
 
     def code
       self.class::CODE
@@ -48,6 +54,8 @@ module Remora
 
     def self.included(cls)
       cls.attr_accessor(:stage)
+      cls.attr_writer(:hops)
+      cls.define_method(:hops) { @hops || [] }
     end
 
     # A subclass of `parent` that is also the class `own` of Remora. It is called by the parent's name, and where Ruby does not ask (an uncaught
@@ -76,9 +84,9 @@ module Remora
   # The far code raised an exception.
   class RemoteError < Error
     # types: the full names of its class and of those above it; traceback: the far side's, as text; language: what it ran ("ruby");
-    # hops: the processes it came through, nearest to its origin first; attributes: the simple values among its attributes.
+    # attributes: the simple values among its attributes.
     module Details
-      attr_reader :types, :traceback, :language, :hops, :attributes, :details
+      attr_reader :types, :traceback, :language, :attributes, :details
 
       # The full name of its class over there.
       def type
@@ -136,6 +144,10 @@ module Remora
         parent = also && loaded(also)
         error = build(parent ? kin(parent, cls) : cls, message)
         error.stage = stage
+        if Hash === details && Array === details["hops"]
+          error.hops = details["hops"]
+          error.instance_variable_set(:@came, details) # so that it goes on whole
+        end
         error
       end
 
@@ -163,7 +175,9 @@ module Remora
 
       # What the far side is told of an exception of ours: such a map, or [code, message].
       def tell(error)
-        return [error.code, text_of(error)] if Error === error && !(RemoteError === error) && error.code != 0
+        if Error === error && !(RemoteError === error) && error.code != 0
+          return error.instance_variable_get(:@came) || [error.code, text_of(error)]
+        end
         details_of(error)
       end
 
