@@ -291,8 +291,9 @@ def test_timeout_kills_the_group(near, tmp_path):
     assert run(near, "true", timeout=20000)["status"] == 0
 
 
-def test_pieces_fit_into_small_messages():
-    with nears(**NODES["c"]) as make:
+@pytest.mark.parametrize("language", sorted(NODES))
+def test_pieces_fit_into_small_messages(language):
+    with nears(**NODES[language]) as make:
         near, output = make(max_message=65536), Output()
         data = random.Random(4).getrandbits(8 * 1000000).to_bytes(1000000, "little")
         source = io.BytesIO(data)

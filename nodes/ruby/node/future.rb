@@ -61,12 +61,19 @@ module Remora
       @error = error
       @settled = true
       @node.ring if @waiters > 0
-      @at_once&.call
+      run_at_once
     end
 
     # The block runs when this is settled, by whoever settles it.
     def at_once(&block)
-      @settled ? block.call : @at_once = block
+      @at_once = block
+      run_at_once if @settled
+    end
+
+    # Of who settles it and who comes with the block one finds both.
+    def run_at_once
+      block, @at_once = @at_once, nil
+      block&.call
     end
 
     # The result; raises the error if there is one, and Remora::Timeout when it is not there in time.

@@ -234,8 +234,9 @@ module Remora
     # A call that has not started gets its answer at once; the result of one that runs is dropped.
     def cancel(call)
       item = @routing.synchronize do
-        line = ([@queue] + @waits.values.flatten.map(&:calls) + @blocked.values).find { |calls| calls.any? { |it| Array === it && it[0] == call } }
-        line && line.delete_at(line.index { |it| Array === it && it[0] == call })
+        found = nil
+        line = ([@queue] + @waits.values.flatten.map(&:calls) + @blocked.values).find { |calls| found = calls.find { |it| Array === it && it[0] == call } }
+        line && line.delete(found)  # nil when a waiting thread has taken it meanwhile
       end
       if item
         @owed += item[9] if item[2] != 0

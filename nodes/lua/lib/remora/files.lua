@@ -299,7 +299,7 @@ command -v setsid >/dev/null 2>&1 || own= group=
 exec 3>&1 >/dev/null 2>"$dir/said"
 take() {
   n=0
-  while dd bs=65536 count=1 of="$dir/$1.$n" 2>/dev/null 3>&- && [ -s "$dir/$1.$n" ]; do
+  while dd bs=61440 count=1 of="$dir/$1.$n" 2>/dev/null 3>&- && [ -s "$dir/$1.$n" ]; do
     echo "$1 $n" >&3
     n=$((n + 1))
     while [ -e "$dir/$1.$((n - 4))" ]; do sleep 0.01 2>/dev/null || sleep 1; done
@@ -426,7 +426,7 @@ local function fill(path, input)
   if not to then fail(path, why, number) end
   local ok, failure = pcall(function()
     while true do
-      local data = node.call_near(id, "read", nil, 65536)
+      local data = node.call_near(id, "read", nil, 61440)
       data = given(data) and (held(data) or data) or ""
       if type(data) ~= "string" then err("Value", "the input gave something else than bytes") end
       if data == "" then return end

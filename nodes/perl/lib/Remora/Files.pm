@@ -250,9 +250,15 @@ sub ended {
     return 1;
 }
 
+# What fits into a message of the connection.
+sub piece {
+    my ($most) = @_;
+    return $most < $Remora::Node::most - 4096 ? $most : $Remora::Node::most - 4096;
+}
+
 sub take {
     my ($self, $n) = @_;
-    my $got = sysread $self->{streams}{$n}, my $data, 262144;
+    my $got = sysread $self->{streams}{$n}, my $data, piece(262144);
     return if !defined $got && ($! == 4 || $! == 11);
     if (!$got) {
         close delete $self->{streams}{$n};
@@ -272,7 +278,7 @@ sub feed {
     my ($self) = @_;
     return if $self->{writing} ne '';
     if ($self->{source}) {
-        my $asked = $self->{asked} ||= Remora::Node::start_call(${$self->{source}}, 'read', [65536]);
+        my $asked = $self->{asked} ||= Remora::Node::start_call(${$self->{source}}, 'read', [piece(65536)]);
         return if !$asked->{settled};
         delete $self->{asked};
         my $data = Remora::Node::result($asked);

@@ -11,8 +11,8 @@ from remora import _Future
 from remora._files import map_of, path_of
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
-PIECE = 65536
-MOST = 4 * PIECE  # of each stream that may wait for `output`; then the command has to
+MOST = min(262144, node.up.most - 4096)  # of each stream that may wait for `output`; then the command has to
+PIECE = min(65536, MOST)
 
 
 class Answer(_Future):

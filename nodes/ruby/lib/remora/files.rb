@@ -378,9 +378,10 @@ module Remora
         kept = @output ? nil : { 1 => [], 2 => [] }
         size = 0
         open = @streams.keys
+        piece = [PIECE, @node.most - 4096].min
         until open.empty?
           pausing { IO.select(open) }[0].each do |io|
-            data = io.read_nonblock(PIECE, exception: false)
+            data = io.read_nonblock(piece, exception: false)
             next if data == :wait_readable
             next open.delete(io) if data.nil?
             next hand_out(@streams[io], data) if @output
@@ -407,7 +408,7 @@ module Remora
         if String === @input
           @in.write(@input)
         else
-          until (data = @node.ask(@input.__remora_id, "read", [65536])).nil? || data.empty?
+          until (data = @node.ask(@input.__remora_id, "read", [[65536, @node.most - 4096].min])).nil? || data.empty?
             raise Value, "the input gave a #{data.class}, and not bytes" unless String === data
             @in.write(data)
           end
