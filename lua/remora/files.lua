@@ -87,7 +87,12 @@ local function open_here(self)
 end
 
 local function settle(self, most)
-  while #self.behind > most do table.remove(self.behind, 1):get() end
+  while #self.behind > most do
+    local before = self.incomplete
+    self.incomplete = true -- unless it goes well
+    table.remove(self.behind, 1):get()
+    self.incomplete = before
+  end
 end
 
 local function send_out(self, least)
@@ -265,7 +270,7 @@ function File:close()
     error(e, 0)
   end
   self.closed = true
-  self.proxy:close()
+  if self.incomplete then self.proxy:discard() else self.proxy:close() end -- what could not be written was told, and replaces nothing
   return true
 end
 

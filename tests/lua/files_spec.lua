@@ -83,6 +83,17 @@ describe("commands", function()
     assert.is_true(slow:cancel())
   end)
 
+  it("replace nothing when something could not be written", function()
+    local small = remora.connect("-", { node = "python", limits = { file_size = 1000 } })
+    spill(path, "old")
+    local f = small:open(path, "w", { atomic = true })
+    f:write(("x"):rep(2000))
+    assert.are.equal("RemoteError", helper.error_of(f.flush, f).class)
+    f:close()
+    assert.are.equal("old", slurp(path))
+    small:close()
+  end)
+
   it("work whatever plain strings are", function()
     for _, strings in ipairs { "text", "bytes" } do
       local other = remora.connect("-", { node = "python", strings = strings })

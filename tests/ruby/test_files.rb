@@ -208,6 +208,20 @@ class TestFiles < FarTest
     end
   end
 
+  def test_what_could_not_be_written_replaces_nothing
+    small = connect(limits: { file_size: 1000 })
+    in_folder do |folder|
+      path = "#{folder}/x"
+      File.write(path, "old")
+      file = small.open(path, "w", atomic: true)
+      file << "x" * 2000
+      assert_raises(Remora::RemoteError) { file.flush }
+      file.close
+      assert_raises(Remora::RemoteError) { small.open(path, "w", atomic: true) { |f| f << "x" * 2000 } }
+      assert_equal ["old", []], [File.read(path), parts(folder)]
+    end
+  end
+
   def test_atomic_in_a_thread_that_is_killed
     in_folder do |folder|
       path, written = "#{folder}/x", Queue.new

@@ -217,7 +217,7 @@ module Remora
         raise
       end
       @closed = true
-      @proxy.close
+      @incomplete ? @proxy.discard : @proxy.close # what could not be written was told, and replaces nothing
       nil
     end
 
@@ -314,7 +314,14 @@ module Remora
     end
 
     def settle(most)
-      @behind.shift.value! while @behind.size > most
+      while @behind.size > most
+        begin
+          @behind.shift.value!
+        rescue StandardError
+          @incomplete = true
+          raise
+        end
+      end
     end
   end
 
