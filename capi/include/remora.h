@@ -290,7 +290,7 @@ REMORA_API int remora_module_add(const char *language, const char *name, int is_
 
 /* --------------------------------------------------------------------------------------------------------------- proxies */
 
-/* Makes an object of the far class `name` ("pkg.mod.Class" or "pkg.mod:Class.Inner"). args: a list, or NULL for none. *new*. */
+/* Makes an object of the far class `name` ("pkg.mod.Class" or "pkg.mod:Class.Inner"). args: a list, or NULL for none. *new*. REMORA_E_INVALID for a conn that is NULL. */
 REMORA_API REMORA_NEW remora_proxy *remora_new_on(remora_conn *conn, const char *name, const remora_value *args,
                                                   remora_error **err);
 /* A far function (or anything that a name leads to). *new*; NULL with *err untouched when there is no such thing. */

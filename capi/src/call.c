@@ -286,6 +286,7 @@ static remora_proxy *call_root_proxy(remora_value *v, remora_error **err) {
 }
 
 remora_proxy *remora_new_on(remora_conn *c, const char *name, const remora_value *args, remora_error **err) {
+  if (!c) return error_set(err, REMORA_E_INVALID, "no connection"), NULL;
   if (c->hub != hub_current) return error_set(err, REMORA_E_FORKED, NULL), NULL;
   remora_value *v = call_root(c, "new", name, args, err);
   if (v && remora_value_kind(v) == REMORA_NULL) {
@@ -296,6 +297,7 @@ remora_proxy *remora_new_on(remora_conn *c, const char *name, const remora_value
 }
 
 remora_proxy *remora_can_on(remora_conn *c, const char *name, remora_error **err) {
+  if (!c) return error_set(err, REMORA_E_INVALID, "no connection"), NULL;
   if (c->hub != hub_current) return error_set(err, REMORA_E_FORKED, NULL), NULL;
   return call_root_proxy(call_root(c, "can", name, NULL, err), err);
 }

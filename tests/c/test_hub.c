@@ -115,6 +115,12 @@ static void test_wrong_arguments(void **state) {
   assert_null(remora_call(f, NULL, no_list, &err));
   expect_error(err, REMORA_E_INVALID, NULL);
   (void)remora_value_unref(no_list);
+  err = NULL;
+  assert_null(remora_can_on(NULL, "os.getpid", &err));
+  expect_error(err, REMORA_E_INVALID, "no connection");
+  err = NULL;
+  assert_null(remora_new_on(NULL, "builtins.list", NULL, &err));
+  expect_error(err, REMORA_E_INVALID, "no connection");
   char *name = malloc(70000);
   memset(name, 'x', 69999);
   name[69999] = 0;
