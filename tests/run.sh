@@ -43,10 +43,11 @@ suite_asan() {
     REMORA_BUILD=$BUILD/asan ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 pytest tests/node/test_c.py &&
     REMORA_BUILD=$BUILD/asan ASAN_OPTIONS=quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 pytest tests/node/test_files.py -k '[c]' &&
     { off CLI || suite_cli_asan; } &&
-    # Python itself is not instrumented and does not free everything at its end: leaks are looked for in the C tests.
+    # Python itself is not instrumented and does not free everything at its end: leaks are looked for in the C tests. And ASan's allocator is not
+    # made for fork(): a lock that another thread holds at that moment stays locked in the child. Forks of busy programs are tested without it.
     LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
       PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
-      pytest tests/python --ignore tests/python/test_leaks.py --deselect tests/python/test_files.py::test_memory_stays_flat && # a quarantine grows
+      pytest tests/python --ignore tests/python/test_leaks.py --ignore tests/python/test_fork.py --deselect tests/python/test_files.py::test_memory_stays_flat && # a quarantine grows
     LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
       PYTHONPATH=$BUILD/asan/python LD_LIBRARY_PATH=$BUILD/asan/lib PYTHONMALLOC=malloc REMORA_BUILD=$BUILD/asan \
       pytest tests/interop --ignore tests/interop/test_memory.py --ignore tests/interop/test_other_nears.py &&
@@ -54,7 +55,7 @@ suite_asan() {
       REMORA_LUA_ENV="LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1" tests/lua/run.sh; } && { ! off RUBY || return 0; } &&
     for t in values calls callbacks errors futures threads process far_ruby; do # Ruby's threads take their signal stacks with them
       LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:use_sigaltstack=0 UBSAN_OPTIONS=print_stacktrace=1 \
-        RUBYLIB=$BUILD/asan/ruby LD_LIBRARY_PATH=$BUILD/asan/lib "${RUBY:-ruby}" "tests/ruby/test_$t.rb" || return 1
+        RUBYLIB=$BUILD/asan/ruby LD_LIBRARY_PATH=$BUILD/asan/lib "${RUBY:-ruby}" "tests/ruby/test_$t.rb" --exclude /fork/ || return 1
     done
 }
 suite_cli_asan() {

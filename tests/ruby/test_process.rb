@@ -91,7 +91,7 @@ class TestProcess < FarTest
     assert_equal 0.5, thread.value
   end
 
-  def test_a_child_that_ends_normally
+  def test_the_child_of_a_fork_ends_normally
     far("pid").call
     status, out, err = script(<<~RUBY)
       require "remora"
