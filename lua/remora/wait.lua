@@ -333,13 +333,17 @@ local function left_of(deadline)
   return left > 0 and math.ceil(left) or 0
 end
 
+-- Without one it was for what a far side has let go of: that would ring for ever.
+local function run_one(event)
+  if event then run(event) else capi.reap() end
+end
+
 ---Waits for a future of C, at most until the time `deadline`; whether it is ready. `state`: what the last look gave.
 function wait.ready(future, deadline, state)
   state = state or spin(future)
   while state ~= READY do
     if state == EVENT then
-      local event = take(future)
-      if event then run(event) end
+      run_one(take(future))
       state = spin(future)
     elseif state == TIMED_OUT then
       return false
@@ -360,7 +364,9 @@ end
 local function next_event(ms)
   if not may_yield() or ms == 0 then return capi.next_event(ms) end
   local event = take()
-  if event or capi.arm() then return event or take() end
+  if event then return event end
+  capi.reap()
+  if capi.arm() then return take() end
   if not give_away(ms) then return capi.next_event(ms) end
   return take()
 end

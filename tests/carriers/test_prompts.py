@@ -1,5 +1,6 @@
 """What ssh asks reaches the near program's on_prompt, its terminal, or an error that quotes it. Passwords: test_passwords.py."""
 import asyncio
+import glob
 import os
 import pty
 import re
@@ -35,6 +36,27 @@ def locked(sshd, tmp_path):
     with open(key + ".pub") as public, open(allowed, "a") as file:
         file.write(public.read())
     return {"ssh_options": ["-F", config, "-i", key]}
+
+
+@pytest.fixture
+def card(sshd, tmp_path, monkeypatch):
+    """Options for remora-nokey with a key that a smart card keeps; its PIN is 4711."""
+    modules = glob.glob("/usr/lib/softhsm/libsofthsm2.so") + glob.glob("/usr/lib*/*/softhsm/libsofthsm2.so")
+    if not modules:
+        pytest.skip("there is no softhsm2")
+    folder, config, key = tmp_path / "tokens", sshd["ssh_options"][1], str(tmp_path / "card_key")
+    folder.mkdir()
+    (tmp_path / "softhsm2.conf").write_text("directories.tokendir = %s\n" % folder)
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+    for command in (
+            ["softhsm2-util", "--init-token", "--free", "--label", "card", "--pin", "4711", "--so-pin", "4712"],
+            ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", "", "-f", key],
+            ["softhsm2-util", "--import", key, "--token", "card", "--label", "key", "--id", "01", "--pin", "4711"]):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with open(key + ".pub") as public, open(os.path.join(os.path.dirname(config), "authorized_keys"), "a") as allowed:
+        allowed.write(public.read())
+    os.remove(key)
+    return {"ssh_options": ["-F", config, "-o", "IdentitiesOnly=no", "-o", "PKCS11Provider=" + modules[0]]}
 
 
 def refused(spec, **options):
@@ -111,6 +133,19 @@ def test_a_passphrase_and_a_wrong_one_first(locked):
     with remora.connect("remora-nokey", on_prompt=ask, **locked) as conn:
         assert conn.is_valid
     assert attempts == [1, 2]
+
+
+def test_a_smart_card(card):
+    asked = []
+
+    def ask(question):
+        asked.append(question["text"])
+        return "4711"
+
+    with remora.connect("remora-nokey", on_prompt=ask, **card) as conn:
+        assert remora.can_on(conn, "os.getpid")() == conn.pid
+    assert asked == ["Enter PIN for 'card': "]
+    assert "PIN incorrect" in refused("remora-nokey", on_prompt=lambda question: "0000", **card)
 
 
 def test_the_time_to_connect_stands_still(locked):

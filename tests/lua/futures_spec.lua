@@ -155,6 +155,24 @@ describe("waits in coroutines", function()
     two:close()
   end)
 
+  it("give it away also when a far side has let go of something", function()
+    local now = require("remora.capi").now
+    local conn = helper.connect()
+    local done, last, longest = false, now(), 0
+    helper.fn "hold"(function() end, 0.05)
+    run(function()
+      remora.can_on(conn, "time.sleep")(2)
+      done = true
+    end, function()
+      while not done do
+        coroutine.yield(nil, 0.02)
+        longest, last = math.max(longest, now() - last), now()
+      end
+    end)
+    conn:close()
+    assert.is_true(longest < 1000, "no turn for " .. longest .. " ms")
+  end)
+
   it("nest calls and callbacks", function()
     local results = {}
     local function worker(name)
