@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -368,9 +369,19 @@ static int capi_poll(lua_State *L) {
   return 1;
 }
 
+/* arm() -> whether there is something already */
 static int capi_arm(lua_State *L) {
-  lua_pushboolean(L, remora_queue_arm(queue_of(L)));
+  remora_queue *queue = queue_of(L);
+  eventfd_t rung; /* by us; the queue resets only what it has rung for itself */
+  (void)eventfd_read(remora_queue_fd(queue), &rung);
+  lua_pushboolean(L, remora_queue_arm(queue));
   return 1;
+}
+
+/* ring(): makes the queue's descriptor readable until the next arm() */
+static int capi_ring(lua_State *L) {
+  (void)eventfd_write(remora_queue_fd(queue_of(L)), 1);
+  return 0;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- connections */
@@ -705,6 +716,7 @@ static const luaL_Reg functions[] = {
     {"queue_fd", capi_queue_fd},
     {"poll", capi_poll},
     {"arm", capi_arm},
+    {"ring", capi_ring},
     {"connect", capi_connect},
     {"connection", capi_connection},
     {"ticket", capi_ticket},

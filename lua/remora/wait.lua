@@ -244,7 +244,10 @@ local function run_log(number, _, ...)
   end
 end
 
+local ran = 0 -- events so far
+
 local function run(event)
+  ran = ran + 1
   local kind, a, b, c = capi.event(event)
   if kind == CALL then
     if run_call(event, a, b, capi.event_args(event)) then
@@ -299,6 +302,7 @@ end
 local hook -- what gives the thread away, set by set_yield
 local watched = setmetatable({}, { __mode = "k" }) -- futures whose readiness the descriptor tells
 local blocked = 0 -- depth of what cannot yield
+local asleep = setmetatable({}, { __mode = "k" }) -- coroutines that have given the thread away -> events run by then
 
 local function may_yield()
   if not hook or blocked > 0 then return false end
@@ -306,12 +310,28 @@ local function may_yield()
   return coroutine.isyieldable == nil or coroutine.isyieldable()
 end
 
+-- Arms the descriptor; whether there is an event. Somebody asleep may be ready by an event that another coroutine has taken: then it rings at once.
+local function arm()
+  if capi.arm() then return true end
+  for thread, at in pairs(asleep) do
+    if at < ran and coroutine.status(thread) == "suspended" then
+      capi.ring()
+      break
+    end
+  end
+  return false
+end
+
 -- Gives the thread away until the queue's descriptor is readable or `ms` are over. false: the host does not want to.
 local function give_away(ms)
-  local events = entered[running()]
+  local thread = running()
+  local events = entered[thread]
   off(events)
-  local wanted = hook(capi.queue_fd(), ms >= 0 and ms / 1000 or nil)
+  asleep[thread] = ran
+  local ok, wanted = wait.guarded(hook, capi.queue_fd(), ms >= 0 and ms / 1000 or nil)
+  asleep[thread] = nil
   on(events)
+  if not ok then error(wanted, 0) end
   return wanted ~= false
 end
 
@@ -320,7 +340,7 @@ local function yield_for(future, ms)
     watched[future] = true
     capi.watch(future, 0)
   end
-  if capi.arm() then return EVENT end
+  if arm() then return EVENT end
   if capi.state(future) ~= 0 then return capi.wait_for(future, 0) end
   if not give_away(ms) then return capi.wait_for(future, ms) end
   local state = capi.wait_for(future, 0)
@@ -366,7 +386,7 @@ local function next_event(ms)
   local event = take()
   if event then return event end
   capi.reap()
-  if capi.arm() then return take() end
+  if arm() then return take() end
   if not give_away(ms) then return capi.next_event(ms) end
   return take()
 end

@@ -173,6 +173,32 @@ describe("waits in coroutines", function()
     assert.is_true(longest < 1000, "no turn for " .. longest .. " ms")
   end)
 
+  it("wake whom an event was for that another one took", function()
+    local one, two = helper.connect(), helper.connect()
+    local long, short = remora.can_on(one, "time.sleep"), remora.can_on(two, "time.sleep")
+    local order = {}
+    local function sleeper(sleep, seconds, name)
+      return coroutine.create(function()
+        sleep(seconds)
+        order[#order + 1] = name
+      end)
+    end
+    local first, second = sleeper(short, 0.1, "short"), sleeper(long, 1.5, "long")
+    assert(coroutine.resume(first))
+    assert.is_true(remora.poll(10))
+    assert(coroutine.resume(second)) -- now, before the first one has its turn
+    for _ = 1, 20 do
+      if #order == 2 then break end
+      assert.is_true(remora.poll(10), "nobody is to be resumed")
+      for _, thread in ipairs { second, first } do
+        if coroutine.status(thread) ~= "dead" then assert(coroutine.resume(thread)) end
+      end
+    end
+    assert.are.same({ "short", "long" }, order)
+    one:close()
+    two:close()
+  end)
+
   it("nest calls and callbacks", function()
     local results = {}
     local function worker(name)
