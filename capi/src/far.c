@@ -253,6 +253,8 @@ static remora_event *far_take(remora_conn *c) {
   remora_event *e = queue_find(h->default_queue, NULL, true), *next = NULL;
   if (e) {
     queue_started(e);
+    f->taken = e->kind == REMORA_EVENT_CALL && e->conn == c ? e->message->head.call : 0;
+    f->taken_cancelled = false;
     next = queue_find(h->default_queue, NULL, false);
   }
   uint64_t key;
@@ -263,10 +265,21 @@ static remora_event *far_take(remora_conn *c) {
   return e;
 }
 
+/* Whether the hook answers the event. A CANCEL may come when the queue has the call no more, and the hook has it not yet. */
+static bool far_give(remora_conn *c, remora_event *e) {
+  far_role *f = c->far;
+  uint32_t call = e->message->head.call;
+  if (!f->hooks->take(e)) return false;
+  hub_lock(c->hub);
+  if (f->taken_cancelled) (void)f->hooks->cancel(call);
+  hub_unlock(c->hub);
+  return true;
+}
+
 /* False: the event is answered by somebody else. */
 static bool far_run(remora_conn *c, remora_event *e) {
   uint64_t key = 0, *slot = NULL, start = 0;
-  if (e->kind == REMORA_EVENT_CALL && e->conn == c && e->object == c->far->root && c->far->hooks->take(e)) return false;
+  if (e->kind == REMORA_EVENT_CALL && e->conn == c && e->object == c->far->root && far_give(c, e)) return false;
   if (e->kind == REMORA_EVENT_CALL && e->conn == c) {
     slot = far_quick(c->far, e, &key);
     start = uv_hrtime();

@@ -294,6 +294,8 @@ typedef struct far_role {
   uint64_t silence, watched; /* how long the near side may be silent, and the last look; ms */
   bool corked;               /* the next call will not take long: answers are collected */
   uint64_t quick[64];
+  uint32_t taken; /* the call that was taken last */
+  bool taken_cancelled;
   int status; /* what the process will exit with */
   atomic_bool over;
 } far_role;

@@ -159,6 +159,7 @@ static void receive_cancel(remora_conn *c, const message *m) {
     last = q;
     if (receive_cancel_in(q, c, m->head.call)) return;
   }
+  if (c->far && c->far->taken == m->head.call) c->far->taken_cancelled = true;
 }
 
 void conn_receive(remora_conn *c, message *m) {

@@ -142,6 +142,7 @@ class Near:
 
     def until(self, done):
         deadline = time.perf_counter() + self.limit
+        self.take()  # what came while it wrote
         while not done():
             self.read(deadline)
             self.take()

@@ -353,6 +353,21 @@ def test_cancel_kills(near, tmp_path):
     assert run(near, "true")["status"] == 0
 
 
+def test_a_cancel_right_after_the_call(near):
+    """Whatever of the call has been done by then: nothing of it is left."""
+    word = "100.%d" % os.getpid()
+    calls = []
+    for i in range(2000):
+        calls.append(near.start(0, "run", ["sleep", word], {}))
+        later = time.perf_counter() + i % 100 * 1e-6
+        while time.perf_counter() < later:
+            pass
+        near.write(frame(CANCEL, call=calls[-1]))
+    for call in calls:
+        assert fails(near.result, call).type[0] == "remora.Cancelled"
+    until(near, lambda: subprocess.run(["pgrep", "-f", "^sleep " + word], stdout=subprocess.DEVNULL).returncode == 1)
+
+
 def test_a_cancel_between_pieces_of_output(near):
     seen = []
 

@@ -243,10 +243,22 @@ module Remora
         fail_call(call, Cancelled.new("cancelled before it started")) if item[1] & ONEWAY == 0
         return
       end
-      return @commands[call].stop(Cancelled.new("cancelled")) if @commands[call]
-      @cancelled.clear if @cancelled.size > 1000  # mostly calls that had been answered when this came
-      @cancelled[call] = true
+      command = @routing.synchronize do
+        @cancelled.clear if @cancelled.size > 1000  # mostly calls that had been answered when this came
+        @cancelled[call] = true unless @commands[call]
+        @commands[call]
+      end
+      return command.stop(Cancelled.new("cancelled")) if command
       @owing[call]&.cancel
+    end
+
+    # From here on a CANCEL stops this command; one may have come while it was begun.
+    def enlist(call, command)
+      late = @routing.synchronize do
+        @commands[call] = command
+        @cancelled.delete(call)
+      end
+      command.stop(Cancelled.new("cancelled")) if late
     end
 
     # -- references

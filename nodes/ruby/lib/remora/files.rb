@@ -233,7 +233,7 @@ module Remora
       def self.start(node, item, argv, options = nil)
         command = new(node, item, argv, Files.options(options))
         command.spawn
-        node.commands[item[0]] = command
+        node.enlist(item[0], command)
         thread = Thread.new { Thread.handle_interrupt(Stop => :never) { command.serve } }
         thread.report_on_exception = false
         Deferred
