@@ -13,6 +13,8 @@
 #
 # A suite's output is shown when it fails. The last line says how many suites passed.
 set -u
+# In the background of a script, or by nohup, tests of Ctrl-C would find it ignored.
+[ -n "${REMORA_TEST_SIGNALS-}" ] || REMORA_TEST_SIGNALS=default exec env --default-signal=INT,QUIT,HUP,PIPE bash "$0" "$@"
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build} PYTHON=${PYTHON:-/usr/bin/python3} JOBS=${JOBS:-$(nproc)}
 case $BUILD in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
