@@ -38,10 +38,15 @@ def read_stderr(n, wanted):
     return text
 
 
+def stat(pid):
+    """What /proc says of a process: its state, its parent, ..."""
+    with open("/proc/%d/stat" % pid) as f:
+        return f.read().rsplit(")", 1)[1].split()
+
+
 def gone(pid):
     try:
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+        return stat(pid)[0] == "Z"
     except OSError:
         return True
 
@@ -150,3 +155,24 @@ def ends_with_its_warden(n):
     n.process.kill()
     with pytest.raises(Lost):
         n.until(lambda: False)
+
+
+def warden_ends_the_stopped(n):
+    """That the node has been stopped and that nobody listens any more comes to the warden at once."""
+    def stop(pid):
+        os.kill(pid, signal.SIGSTOP)
+        while stat(pid)[0] != "T":
+            os.sched_yield()
+    pid = n.hello["pid"]
+    warden = int(stat(pid)[1])
+    stop(warden)
+    stop(pid)
+    for stream in n.process.stdin, n.process.stdout, n.process.stderr:
+        stream.close()
+    os.kill(warden, signal.SIGCONT)
+    try:
+        while not gone(pid):
+            os.sched_yield()
+    finally:
+        if not gone(pid):
+            os.kill(pid, signal.SIGKILL)

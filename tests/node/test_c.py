@@ -7,7 +7,7 @@ import time
 import pytest
 
 from every_node import (answers_later, corpus, ends_with_its_warden, has_a_warden,
-                        lends_what_it_returns, nears, passes_invalid, passes_valid, warden_ends)
+                        lends_what_it_returns, nears, passes_invalid, passes_valid, warden_ends, warden_ends_the_stopped)
 from near import BEAT, CANCEL, HELLO, Lent, Lost, Near, RemoteError, frame
 from test_node import VALUES
 
@@ -313,6 +313,10 @@ def test_warden_ends_the_group(near):
     n = near(warden=True)
     pid = n.can("far_c:child")()
     warden_ends(n, pid)
+
+
+def test_warden_ends_a_stopped_node_that_nobody_listens_to(near):
+    warden_ends_the_stopped(near(warden=True))
 
 
 def test_worker_ends_with_its_warden(near):

@@ -8,7 +8,7 @@ import pytest
 
 import embed
 from every_node import (answers_later, corpus, gone, has_a_warden, lends_what_it_returns,
-                        nears, passes_invalid, passes_valid, read_stderr, warden_ends)
+                        nears, passes_invalid, passes_valid, read_stderr, warden_ends, warden_ends_the_stopped)
 from near import BEAT, CALL, CANCEL, Far, Lent, Lost, RemoteError, frame
 
 WORKS = lambda n: n.can("smoke:add")(20, 22) == 42  # noqa: E731
@@ -354,6 +354,10 @@ def test_warden_ends_what_nobody_listens_to(guarded):
         stream.close()
     while not gone(pid):
         os.sched_yield()
+
+
+def test_warden_ends_a_stopped_node_that_nobody_listens_to(guarded):
+    warden_ends_the_stopped(guarded())
 
 
 def test_any_lua_is_found(near):

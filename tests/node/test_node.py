@@ -8,7 +8,7 @@ import time
 import pytest
 
 from every_node import (answers_later, corpus, ends_with_its_warden, has_a_warden,
-                        lends_what_it_returns, passes_invalid, passes_valid, warden_ends)
+                        lends_what_it_returns, passes_invalid, passes_valid, warden_ends, warden_ends_the_stopped)
 from near import BEAT, CALL, CANCEL, HELLO, MAGIC, PLAIN, RELEASE, REPLY, Far, Lent, Lost, RemoteError, frame
 
 WORKS = lambda n: n.can("operator.add")(20, 22) == 42  # noqa: E731
@@ -460,6 +460,10 @@ def test_warden_ends_the_group(near):
     sleeper = n.new("subprocess.Popen", ["sleep", "1000"])
     pid = sleeper.op("get", "pid")
     warden_ends(n, pid)
+
+
+def test_warden_ends_a_stopped_node_that_nobody_listens_to(near):
+    warden_ends_the_stopped(near(warden=True))
 
 
 def test_worker_ends_with_its_warden(near):

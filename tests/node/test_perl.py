@@ -10,7 +10,7 @@ import time
 import pytest
 
 from every_node import (answers_later, corpus, ends_with_its_warden, has_a_warden,
-                        lends_what_it_returns, nears, passes_invalid, passes_valid, warden_ends)
+                        lends_what_it_returns, nears, passes_invalid, passes_valid, warden_ends, warden_ends_the_stopped)
 from near import BEAT, CALL, CANCEL, Far, Lent, Lost, RemoteError, frame
 import embed
 
@@ -365,6 +365,10 @@ def test_warden_ends_the_group(near):
     n = near(warden=True, modules=MODULES)
     pid = n.new("App::Thing").group()
     warden_ends(n, pid)
+
+
+def test_warden_ends_a_stopped_node_that_nobody_listens_to(near):
+    warden_ends_the_stopped(near(warden=True))
 
 
 def test_worker_ends_with_its_warden(near):

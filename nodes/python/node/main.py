@@ -542,6 +542,7 @@ def watch(pid, err, beat):  # later
         except OSError:
             pass
     state = b"alive"
+    alone = False
     while True:
         got, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
         if got:
@@ -551,7 +552,7 @@ def watch(pid, err, beat):  # later
             say(state)
             continue
         events = poller.poll(beat)
-        if not events:
+        if not events and not alone:
             say(state)
         for fd, _ in events:
             if fd == r:
@@ -559,8 +560,8 @@ def watch(pid, err, beat):  # later
             else:  # nobody listens any more: the worker ought to notice the same
                 poller.unregister(err)
                 beat = 2000 if beat is None else min(beat, 2000)
-                state = b""
-        if not state and not events:
+                alone = True
+        if alone and not events:
             os.kill(pid, _signal.SIGKILL)
     try:
         os.killpg(pid, _signal.SIGKILL)
