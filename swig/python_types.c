@@ -343,8 +343,27 @@ static void proxy_dealloc(PyObject *object) {
   Py_TYPE(object)->tp_free(object);
 }
 
+/* Of what can be iterated Python asks for `keys` to find out whether it is a map: there the answer has to be true. */
+static int has_keys(PyObject *object) {
+  PyObject *look = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__has_keys__");
+  if (!look) return -1;
+  int has = 1;
+  if (look != Py_None) {
+    PyObject *found = PyObject_CallFunctionObjArgs(look, object, NULL);
+    has = found ? PyObject_IsTrue(found) : -1;
+    Py_XDECREF(found);
+  }
+  Py_DECREF(look);
+  return has;
+}
+
 static PyObject *proxy_getattro(PyObject *object, PyObject *name) {
   if (is_special(name)) return PyObject_GenericGetAttr(object, name);
+  if (PyUnicode_GET_LENGTH(name) == 4 && PyUnicode_CompareWithASCIIString(name, "keys") == 0) {
+    int has = has_keys(object);
+    if (has < 0) return NULL;
+    if (!has) return PyErr_Format(PyExc_AttributeError, "the far object has no attribute 'keys'");
+  }
   return method_new((python_proxy *)object, name, plain, 0);
 }
 

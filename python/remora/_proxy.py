@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterator, Optional, Tuple, Type
 
 from . import remora_capi as _capi
+from ._errors import RemoteError
 
 _invoke = _capi.invoke
 
@@ -25,6 +26,7 @@ class Proxy(_capi.Proxy):
     __slots__ = ()
     __far_type__ = ""
     __traits__: Tuple[str, ...] = ()
+    __has_keys__: Optional[Callable[[Proxy], bool]] = None
 
     def __repr__(self) -> str:
         conn = _capi.remora_proxy_conn(self)
@@ -164,6 +166,18 @@ def _order(method: str) -> Callable[[Proxy, Any], bool]:
     return compare
 
 
+def _has_keys(self: Proxy) -> bool:
+    """Whether `keys` is an attribute there: dict(far.items()) looks, and takes what has it for a map."""
+    conn = _capi.remora_proxy_conn(self)
+    if (_capi.remora_conn_hello(conn) or {}).get("node") != "python":
+        return True
+    try:
+        _invoke(self, ":get", "keys")
+    except RemoteError:
+        return False
+    return True
+
+
 _BY_TRAIT: Dict[str, Dict[str, Callable[..., Any]]] = {
     "iter": {"__iter__": _iter},
     "keys": {"__iter__": _iter_keys},  # after iter: what iterating over a map gives depends on its language
@@ -193,6 +207,8 @@ def proxy_class(name: str, traits: str) -> Type[Proxy]:
             namespace.update(methods)
     if "__getitem__" in namespace and "__iter__" not in namespace:
         namespace["__iter__"] = None  # else Python would try [0], [1], ... over the wire
+    if namespace.get("__iter__") and "keys" not in words:
+        namespace["__has_keys__"] = _has_keys
     if "__contains__" not in namespace and "__iter__" not in namespace:
         namespace["__contains__"] = None
     base = _Callable if "call" in words else Proxy

@@ -29,6 +29,18 @@ def test_standard_containers(conn):
     assert list(far_deque) == [2, 3]
 
 
+def test_what_dict_takes(conn, far):
+    """It takes whatever has `keys` for a map, and anything else for pairs."""
+    far_dict = remora.new_on(conn, "collections.OrderedDict", [["a", 1], ["b", 2]])
+    assert dict(far_dict) == dict(far_dict.items()) == {**far_dict} == {"a": 1, "b": 2}
+    assert dict(remora.new_on(conn, "builtins.zip", "ab", [1, 2])) == {"a": 1, "b": 2}
+    assert dict(remora.new_on(conn, "builtins.list", [("a", 1)])) == {"a": 1}
+    assert dict(remora.new_on(conn, "collections.UserDict", a=1)) == {"a": 1}
+    assert list(far_dict.keys()) == ["a", "b"]
+    with pytest.raises(AttributeError, match="keys"):
+        far_dict.items().keys()
+
+
 def test_what_the_type_does_not_have(far):
     plain = far.new("Plain")
     for use in (len, iter, lambda p: p[0], lambda p: 1 in p, lambda p: p < p, lambda p: p.__enter__(), lambda p: p()):
