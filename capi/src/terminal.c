@@ -1,18 +1,25 @@
 /* terminal.c: asks at the user's terminal, without echo, on a thread of its own: the loop and its owner go on. */
 #include "prompt.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
+#define TERMINAL_RESTORE_S 1 /* one whose output is stopped (Ctrl-S) cannot be restored: nobody waits longer for it */
+
 struct terminal {
-  atomic_int refs; /* of who asks, and of the thread */
-  atomic_bool over;
+  atomic_int refs;        /* of who asks, and of the thread */
+  atomic_bool over, uses; /* seen by the other side, whichever is set first */
+  sem_t restored;
+  pid_t pid;
   int wake;
   hub *hub;
   uint64_t id;
@@ -51,6 +58,7 @@ bool terminal_there(void) {
 static void terminal_unref(terminal *t) {
   if (atomic_fetch_sub(&t->refs, 1) != 1) return;
   close(t->wake);
+  (void)sem_destroy(&t->restored);
   free(t->line);
   free(t);
 }
@@ -105,6 +113,7 @@ static void *terminal_main(void *arg) {
   ssize_t n = -1;
   int wanted = 0;
   (void)pthread_mutex_lock(&terminal_turn);
+  atomic_store(&t->uses, true);
   int fd = atomic_load(&t->over) ? -1 : terminal_open();
   if (fd >= 0 && t->tells) {
     terminal_print(fd, t->line);
@@ -117,6 +126,8 @@ static void *terminal_main(void *arg) {
     terminal_print(fd, "\n");
     close(fd);
   }
+  atomic_store(&t->uses, false);
+  (void)sem_post(&t->restored);
   (void)pthread_mutex_unlock(&terminal_turn);
   if (wanted) (void)kill(0, wanted); /* as the terminal would have done: to the whole job */
   if (!t->tells) prompt_typed(t->hub, t->id, n >= 0 ? room : NULL, n >= 0 ? (size_t)n : 0);
@@ -135,6 +146,8 @@ terminal *terminal_ask(hub *h, uint64_t id, const char *name, const char *text, 
   t->hub = h;
   t->id = id;
   t->tells = kind == PROMPT_INFO;
+  t->pid = getpid();
+  (void)sem_init(&t->restored, 0, 0);
   t->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   size_t length = strlen(text);
   bool space = length > 0 && text[length - 1] == ' ';
@@ -149,6 +162,7 @@ terminal *terminal_ask(hub *h, uint64_t id, const char *name, const char *text, 
   (void)pthread_attr_destroy(&attr);
   if (started) return t;
   if (t->wake >= 0) close(t->wake);
+  (void)sem_destroy(&t->restored);
   free(t->line);
   free(t);
   return NULL;
@@ -156,8 +170,15 @@ terminal *terminal_ask(hub *h, uint64_t id, const char *name, const char *text, 
 
 void terminal_end(terminal *t) {
   uint64_t one = 1;
+  struct timespec until;
   atomic_store(&t->over, true);
   ssize_t ignored = write(t->wake, &one, sizeof one);
   (void)ignored;
+  /* What the program does next with the terminal must not meet it half restored, nor lose what is typed for it. */
+  if (atomic_load(&t->uses) && t->pid == getpid() && clock_gettime(CLOCK_REALTIME, &until) == 0) {
+    until.tv_sec += TERMINAL_RESTORE_S;
+    while (sem_timedwait(&t->restored, &until) != 0 && errno == EINTR) {
+    }
+  }
   terminal_unref(t);
 }

@@ -415,9 +415,9 @@ def test_the_terminal_is_restored_when_another_signal_ends_the_wait(locked, term
     near.until(b"remora-nokey: Enter passphrase")
     os.kill(near.pid, signal.SIGINT)  # not by way of the terminal
     near.until(b"interrupted")
+    assert near.echoes() == (True, True, True)
     near.type(b"\n")
     assert near.end() == 0
-    assert near.echoes() == (True, True, True)
 
 
 def test_the_terminal_is_restored_when_the_process_ends(locked, terminal):
