@@ -17,7 +17,7 @@ except ImportError:
     sys.path.insert(0, os.path.join(os.path.abspath(BUILD), "python"))
     import remora
 
-sys.path.insert(0, os.path.join(HERE, os.pardir, "python", "farmods"))
+sys.path[:0] = [FIXTURES, os.path.join(HERE, os.pardir, "python", "farmods")]
 os.environ.setdefault("REMORA_PYTHON", sys.executable)
 
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 import remora
+from processes import gone
 
 ROOTS = [os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "matrix", "far")]
 
@@ -53,9 +54,9 @@ def test_it_is_stopped(connect):
         assert "stopped" in str(caught.value)
 
 
-def gone(pid):
+def ends(pid):
     end = time.monotonic() + 20
-    while os.path.exists("/proc/%d" % pid):
+    while not gone(pid):
         assert time.monotonic() < end
         os.sched_yield()
 
@@ -65,7 +66,7 @@ def test_nothing_is_left_behind(connect):
     pid = conn.pid
     conn.close()
     assert conn.wait_closed(10)
-    gone(pid)
+    ends(pid)
 
 
 def test_a_computation_ends_with_the_connection(connect):
@@ -75,7 +76,7 @@ def test_a_computation_ends_with_the_connection(connect):
     remora.start(forever)()
     conn.close()
     assert conn.wait_closed(10)
-    gone(pid)
+    ends(pid)
 
 
 @pytest.mark.parametrize("lua", ["lua5.1", "lua5.4", "luajit"])
@@ -91,7 +92,7 @@ def test_a_local_computation_ends_with_the_connection():
     remora.start(remora.can_on(conn, "load" if conn.hello["language"] >= "lua 5.2" else "loadstring")("while true do end"))()
     conn.close()
     assert conn.wait_closed(20)
-    gone(conn.pid)
+    ends(conn.pid)
 
 
 def test_it_has_the_near_side_connect_onwards(sshd):
@@ -100,4 +101,4 @@ def test_it_has_the_near_side_connect_onwards(sshd):
         pid = remora.can_on(conn, "onward:there")("os.getpid")()
         assert pid not in (os.getpid(), conn.pid)
         assert remora.can_on(conn, "onward:add")(2, 3) == 5
-    gone(pid)
+    ends(pid)

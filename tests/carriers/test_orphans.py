@@ -8,6 +8,7 @@ import pytest
 
 import remora
 from conftest import HERE
+from processes import gone
 
 FAR = os.path.join(HERE, "far")
 BOUND = {"local": 3, "far": 6}  # seconds, as README has it
@@ -27,14 +28,6 @@ if doing != "wait":
 print(json.dumps([pid] + list(pids)), flush=True)
 time.sleep(600)
 """
-
-
-def gone(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def state(pid):

@@ -11,6 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.abspath(os.environ.get("REMORA_BUILD") or os.path.join(ROOT, "build"))
 REMORA = os.path.join(BUILD, "bin", "remora")
 SECONDS = 30
+FIXTURES = os.path.join(ROOT, "tests", "fixtures")
+sys.path.insert(0, FIXTURES)
 
 
 def pytest_configure(config):
@@ -80,16 +82,7 @@ def terminal(environment, tmp_path):
 def sshd(tmp_path_factory):
     """The options for connections to the throwaway sshd; host aliases: see tests/fixtures/sshd.sh."""
     folder = str(tmp_path_factory.mktemp("sshd"))
-    script = os.path.join(ROOT, "tests", "fixtures", "sshd.sh")
+    script = os.path.join(FIXTURES, "sshd.sh")
     subprocess.run([script, "start", folder], check=True, stdout=subprocess.DEVNULL)
     yield ["-F", os.path.join(folder, "config")]
     subprocess.run([script, "stop", folder], check=True)
-
-
-def gone(pid):
-    """Whether a process has ended."""
-    try:
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True

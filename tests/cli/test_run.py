@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from conftest import ROOT, gone
+from conftest import ROOT
+from processes import gone
 
 pytestmark = pytest.mark.skipif(not os.path.exists(os.path.join(ROOT, "nodes", "python", "lib", "remora", "_commands.py")),
                                 reason="far Python runs no commands")

@@ -17,6 +17,8 @@ except ImportError:
     sys.path.insert(0, os.path.join(os.path.abspath(BUILD), "python"))
     import remora
 
+sys.path.insert(0, FIXTURES)
+
 # A sanitizer watches this side and the translator; perl is a stock one.
 PRELOAD = os.environ.pop("LD_PRELOAD", None)
 
@@ -72,9 +74,3 @@ def eventually(condition, seconds=20.0):
         time.sleep(0.01)
 
 
-def gone(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True

@@ -7,7 +7,8 @@ import sys
 import pytest
 import remora
 
-from conftest import HERE, PRELOAD, connect, eventually, gone
+from conftest import HERE, PRELOAD, connect, eventually
+from processes import gone
 
 
 def test_a_die_with_text(conn, far):

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from near import CANCEL, ERROR, Far, Lent, Lost, Near, RemoteError, frame
+from processes import gone, stat
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -36,19 +37,6 @@ def read_stderr(n, wanted):
         assert data, text
         text += data
     return text
-
-
-def stat(pid):
-    """What /proc says of a process: its state, its parent, ..."""
-    with open("/proc/%d/stat" % pid) as f:
-        return f.read().rsplit(")", 1)[1].split()
-
-
-def gone(pid):
-    try:
-        return stat(pid)[0] == "Z"
-    except OSError:
-        return True
 
 
 # ---- the corpus

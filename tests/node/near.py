@@ -11,7 +11,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = os.path.join(HERE, "..", "..", "nodes")
-sys.path.insert(0, NODES)
+sys.path[:0] = [NODES, os.path.join(HERE, os.pardir, "fixtures")]
 import embed  # noqa: E402
 
 HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, BEAT, CREDIT, TYPE, OUTPUT, CHUNK, BYE, LOG = range(1, 14)

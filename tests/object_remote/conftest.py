@@ -14,6 +14,7 @@ except ImportError:
     sys.path.insert(0, os.path.join(os.path.abspath(BUILD), "python"))
     import remora
 
+sys.path.insert(0, os.path.join(HERE, os.pardir, "fixtures"))
 os.environ.setdefault("REMORA_PYTHON", sys.executable)
 
 
@@ -46,11 +47,3 @@ def eventually(condition, seconds=20):
     while not condition():
         assert time.monotonic() < end, "has not happened within %g s" % seconds
         time.sleep(0.01)
-
-
-def alive(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False

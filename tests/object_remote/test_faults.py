@@ -10,7 +10,8 @@ import time
 import pytest
 import remora
 
-from conftest import FAR, HERE, alive, eventually
+from conftest import FAR, HERE, eventually
+from processes import gone
 
 MB = 1 << 20
 
@@ -150,7 +151,7 @@ def test_10_no_far_process_outlives_its_last_reference():
     pid = conn.pid
     start = time.monotonic()
     del conn
-    eventually(lambda: not alive(pid))
+    eventually(lambda: gone(pid))
     assert time.monotonic() - start < 10
 
 

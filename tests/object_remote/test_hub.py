@@ -7,7 +7,8 @@ import sys
 import pytest
 import remora
 
-from conftest import alive, eventually
+from conftest import eventually
+from processes import gone
 
 NODES = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "nodes")
 
@@ -81,9 +82,9 @@ def test_leak_process():
     """An implicit connection ends with the last of what came from it."""
     function = remora.can_on("-", "os.getpid")
     pid = function()
-    assert alive(pid)
+    assert not gone(pid)
     del function
-    eventually(lambda: not alive(pid))
+    eventually(lambda: gone(pid))
 
 
 @pytest.mark.parametrize("level, seen", [("trace", 7), ("info", 4), ("fatal", 1)])

@@ -17,7 +17,7 @@ except ImportError:
     sys.path.insert(0, os.path.join(os.path.abspath(BUILD), "python"))
     import remora
 
-sys.path.insert(0, FARMODS)
+sys.path[:0] = [os.path.join(HERE, os.pardir, "fixtures"), FARMODS]
 # The far side is the Python that runs the tests, whatever `python3` is in PATH.
 os.environ.setdefault("REMORA_PYTHON", sys.executable)
 

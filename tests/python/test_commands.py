@@ -12,6 +12,7 @@ import pytest
 import remora
 
 from conftest import eventually
+from processes import gone
 
 FARS = os.environ.get("REMORA_TEST_FARS", "python").split()
 
@@ -20,19 +21,6 @@ FARS = os.environ.get("REMORA_TEST_FARS", "python").split()
 def conn(request):
     with remora.connect("-", node=request.param) as conn:
         yield conn
-
-
-def gone(pid, seconds=10):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            with open("/proc/%d/stat" % pid) as f:
-                if f.read().rpartition(")")[2].split()[0] == "Z":
-                    return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_status_and_both_streams(conn):
@@ -218,7 +206,7 @@ def test_timeout_ends_the_whole_group(conn, tmp_path):
     pid = tmp_path / "pid"
     with pytest.raises(remora.Timeout, match="sh"):
         conn.run(["sh", "-c", 'sleep 1000 & echo $! > "$1"; wait', "sh", str(pid)], timeout=0.5)
-    assert gone(int(pid.read_text()))
+    eventually(lambda: gone(int(pid.read_text())))
 
 
 def test_a_long_time(conn):
@@ -239,7 +227,7 @@ def test_cancelling_ends_it(conn, tmp_path):
     future = remora.start(conn).run(["sh", "-c", "echo $$; exec sleep 1000"], on_output=lambda s, d: (pid.write_bytes(d), began.set()))
     assert began.wait(10)
     assert future.cancel() and future.cancelled()
-    assert gone(int(pid.read_text()))
+    eventually(lambda: gone(int(pid.read_text())))
 
 
 def test_the_end_of_the_connection_ends_it(tmp_path):
@@ -250,7 +238,7 @@ def test_the_end_of_the_connection_ends_it(tmp_path):
             future = remora.start(conn).run(["sh", "-c", "echo $$; exec sleep 1000"], on_output=lambda s, d: (pid.write_bytes(d), began.set()))
             assert began.wait(10)
         assert isinstance(future.exception(5), remora.ConnectionLost)
-        assert gone(int(pid.read_text()))
+        eventually(lambda: gone(int(pid.read_text())))
 
 
 @pytest.mark.parametrize("node", [far for far in FARS if far in ("python", "ruby", "c")])

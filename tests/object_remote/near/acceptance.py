@@ -8,6 +8,10 @@ import time
 import remora
 
 FAR = os.environ["REMORA_ACCEPTANCE"]
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "fixtures"))
+
+from processes import gone  # noqa: E402
+
 checks = {}
 
 
@@ -352,7 +356,7 @@ def _():
     future = remora.start(remora.can_on(conn, "acceptance.nap"))(60)
     os.kill(conn.pid, signal.SIGSTOP)
     assert isinstance(future.exception(20), remora.ConnectionLost)
-    eventually(lambda: not os.path.exists("/proc/%d" % conn.pid) or open("/proc/%d/stat" % conn.pid).read().rsplit(")", 1)[1].split()[0] == "Z")
+    eventually(lambda: gone(conn.pid))
 
 
 @check("xt/bridged-remote.t", "two_levels")
