@@ -7,7 +7,8 @@ import sys
 import pytest
 import remora
 
-from conftest import environment
+from conftest import environment, eventually
+from processes import gone
 
 
 def start_script(tmp_path, source):
@@ -47,7 +48,7 @@ def test_ctrl_c(tmp_path, wait):
     """ % WAITS[wait])
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=20)
     assert out == "interrupted\n", err
 
 
@@ -56,7 +57,9 @@ def test_a_signal_that_another_thread_takes(tmp_path, limit):
     """The kernel gives a signal to any thread that lets it in, which the one that waits does not at every moment."""
     process = start_script(tmp_path, """
         import os, remora, signal, threading, time
+        waits = threading.Event()
         def takes():
+            waits.wait()
             while open("/proc/self/task/%%d/stat" %% os.getpid()).read().rsplit(")", 1)[1].split()[0] != "S":
                 time.sleep(0.01)
             signal.pthread_kill(threading.get_ident(), signal.SIGINT)
@@ -64,33 +67,33 @@ def test_a_signal_that_another_thread_takes(tmp_path, limit):
         future = remora.start(remora.can_on(conn, "far_things.nap"))(60)
         threading.Thread(target=takes, daemon=True).start()
         try:
+            waits.set()
             future.result(%s)
         except KeyboardInterrupt:
             print("interrupted", flush=True)
     """ % limit)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=20)
     assert out == "interrupted\n", err
 
 
 def test_ctrl_c_cancels_the_call_and_the_connection_lives(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
     process = start_script(tmp_path, """
         import remora
         conn = remora.connect("-")
-        nap = remora.can_on(conn, "far_things.nap")
-        print("ready", flush=True)
         try:
-            nap(1)
+            remora.new_on(conn, "pathlib.Path", %r).read_text()
         except KeyboardInterrupt:
-            print(conn.stats["pending"], conn.is_valid, remora.can_on(conn, "far_things.add")(1, 2))
+            print(conn.stats["pending"], conn.is_valid, flush=True)
+        print(remora.can_on(conn, "far_things.add")(1, 2))
         conn.close()
-    """)
-    assert process.stdout.readline() == "ready\n"
-    import time
-
-    time.sleep(0.1)  # into the wait; when earlier, the test still holds
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
-    assert out == "0 True 3\n", err
+    """ % str(fifo))
+    with open(fifo, "w"):  # which waits for the far side to read
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "0 True\n"
+    out, err = process.communicate(timeout=20)
+    assert out == "3\n", err
 
 
 def test_ctrl_c_while_connecting(tmp_path):
@@ -104,7 +107,7 @@ def test_ctrl_c_while_connecting(tmp_path):
     """)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=20)
     assert out == "interrupted\n", err
 
 
@@ -169,9 +172,7 @@ def test_the_end_of_the_interpreter(script, end):
         %s
     """ % ENDS[end])
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    from conftest import eventually
-
-    eventually(lambda: not os.path.exists("/proc/" + done.stdout.split()[0]))
+    eventually(lambda: gone(int(done.stdout.split()[0])))
 
 
 def test_one_way_calls_at_the_end_are_sent(script, tmp_path):
@@ -183,6 +184,4 @@ def test_one_way_calls_at_the_end_are_sent(script, tmp_path):
         remora.options(p, oneway=True).write_text("sent")
     """ % str(path))
     assert done.returncode == 0, done.stderr
-    from conftest import eventually
-
     eventually(lambda: path.exists() and path.read_text() == "sent")
