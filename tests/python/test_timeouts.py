@@ -1,4 +1,5 @@
 """Time limits, cancelling, one-way calls."""
+import os
 import time
 
 import pytest
@@ -7,14 +8,19 @@ import remora
 from conftest import eventually
 
 
-def test_a_call_with_a_time_limit(far):
-    nap = far("nap")
+def test_a_call_with_a_time_limit(far, tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    end = os.open(path, os.O_RDWR)
+    lines = far("open_file")(str(path), "r")
     began = time.monotonic()
     with pytest.raises(remora.Timeout) as caught:
-        remora.options(nap, timeout=0.1)(0.5)
+        remora.options(lines, timeout=0.1).readline()
     assert isinstance(caught.value, TimeoutError)
-    assert 0.05 < time.monotonic() - began < 0.45
+    assert time.monotonic() - began > 0.05
+    os.write(end, b"\n")  # before that, the call could not end
     assert far("add")(1, 1) == 2
+    os.close(end)
 
 
 def test_a_time_limit_that_suffices(far):
@@ -28,7 +34,7 @@ def test_options_and_start_combine(far):
     assert remora.start(remora.options(counter, timeout=20)).increment().result() == 1
     assert remora.options(remora.start(counter), timeout=20).increment().result() == 2
     nap = far("nap")
-    future = remora.start(remora.options(nap, timeout=0.05))(0.3)
+    future = remora.start(remora.options(nap, timeout=0.05))(60)
     assert isinstance(future.exception(10), remora.Timeout)
 
 
@@ -42,11 +48,13 @@ def test_wrong_time_limits(far):
         remora.start(len)
 
 
-def test_a_call_whose_time_ran_out_before_it_began_does_not_begin(far):
-    counter, nap = far.new("Counter"), far("nap")
-    busy = remora.start(nap)(0.3)
+def test_a_call_whose_time_ran_out_before_it_began_does_not_begin(far, gate):
+    counter = far.new("Counter")
+    busy = remora.start(far("call"))(gate)
+    gate.wait_reached()
     late = remora.start(remora.options(counter, timeout=0.05)).increment()
     assert isinstance(late.exception(10), remora.Timeout)
+    gate.open()
     busy.result(10)
     assert counter.value() == 0
 
@@ -63,12 +71,14 @@ def test_cancel(far, gate):
     assert far("add")(1, 1) == 2
 
 
-def test_a_call_that_is_cancelled_before_it_began_does_not_begin(far):
+def test_a_call_that_is_cancelled_before_it_began_does_not_begin(far, gate):
     counter = far.new("Counter")
-    nap = remora.start(far("nap"))(0.3)
+    busy = remora.start(far("call"))(gate)
+    gate.wait_reached()
     increment = remora.start(counter).increment()
     assert increment.cancel() is True
-    nap.result(10)
+    gate.open()
+    busy.result(10)
     assert counter.value() == 0
 
 
