@@ -157,17 +157,19 @@ def test_callbacks_run_while_a_task_waits(far):
 
 
 def test_sequential_latency(far):
-    # The loop is not left alone for its lease when somebody watches the descriptor.
+    # The loop is not left alone for its lease, which is 20 ms, when somebody watches the descriptor.
     async def main():
         import time
 
         add = remora.start(far("add"))
-        began = time.monotonic()
+        seconds = []
         for i in range(100):
+            began = time.monotonic()
             assert await add(i, 1) == i + 1
-        return time.monotonic() - began
+            seconds.append(time.monotonic() - began)
+        return min(seconds)
 
-    assert run(main()) < 1.0
+    assert run(main()) < 0.015  # a busy machine makes many of them slow; the lease made all
 
 
 # ------------------------------------------------------------------------------------------------ coroutine functions lent
