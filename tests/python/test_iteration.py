@@ -79,9 +79,9 @@ def test_slow_generators_give_what_they_have(far):
     import time
 
     began = time.monotonic()
-    items = iter(far("slowly")(0.02, 50))
+    items = iter(far("slowly")(0.02, 1000))  # 20 s for all
     first = [next(items) for _ in range(5)]
-    assert first == list(range(5)) and time.monotonic() - began < 0.8
+    assert first == list(range(5)) and time.monotonic() - began < 15
 
 
 def test_a_near_generator(far):
