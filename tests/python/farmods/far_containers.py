@@ -121,6 +121,7 @@ class Turnstile:
     def __init__(self):
         self.seen = []
         self.gate = None
+        self.state = None
 
     async def wait(self, name):
         self.seen.append(name)
