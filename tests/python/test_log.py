@@ -194,14 +194,13 @@ def test_connections_of_connections(sink):
     with connect() as conn:
         run(conn, """
 import logging, remora
-with remora.connect('-') as inner:
-    remora.can_on(inner, 'builtins.exec')("import logging\\nlogging.getLogger('deep').error('down here')", {})
-    pid = inner.pid
-    logging.error('pid %d', pid)
-    import time
-    time.sleep(0.5)
+import builtins
+builtins.inner = remora.connect('-')
+remora.can_on(inner, 'builtins.exec')("import logging\\nlogging.getLogger('deep').error('down here')", {})
+logging.error('pid %d', inner.pid)
 """)
         eventually(lambda: len(records) == 2)
+        run(conn, "inner.close()")
         deep, own = sorted(records, key=lambda r: r["name"] != "deep")
         assert deep["message"] == "down here" and deep["hops"] == ["-"] and deep["connection"] == "-"
         assert "pid %d" % deep["pid"] == own["message"] and "hops" not in own
