@@ -10,6 +10,7 @@ import remora
 
 import far_things
 from conftest import eventually
+from processes import gone
 
 
 def test_new_on_makes_an_object_over_there(conn):
@@ -30,7 +31,7 @@ def test_a_spec_connects_and_lives_as_long_as_the_object():
     gc.collect()
     assert counter.increment() == 1
     del counter
-    eventually(lambda: not os.path.exists("/proc/%d" % pid))
+    eventually(lambda: gone(pid))
 
 
 def test_a_local_class(conn):
