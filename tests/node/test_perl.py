@@ -300,7 +300,7 @@ def test_signals_do_not_cut_sleep_short(thing):
     call = thing.near.start(thing.id, "nap", 1)
     for _ in range(20):
         thing.near.write(frame(BEAT))
-    assert thing.near.result(call) == 1
+    assert thing.near.result(call) >= 1
     assert thing.signals() == 1  # the user's own alarm does
 
 
@@ -312,6 +312,7 @@ def test_timeout_and_cancel(thing):
         late.append(n.start(thing.id, "x", chain=99, aux=1))
         late.append(n.start(thing.id, "x", chain=99))
         n.write(frame(CANCEL, call=late[1]))
+        thing.same(x)  # of our chain: the time of the others runs from when they are read, and now they have been
         deadline = time.monotonic() + 0.05
         while time.monotonic() < deadline:
             pass

@@ -82,7 +82,7 @@ def test_a_cancel_of_another_call_interrupts_nothing(made):
         pytest.skip("Lua looks at nothing while it computes")
     late = {"python": "import time; time.sleep(0.5)", "ruby": "sleep 0.5", "perl": "select(undef, undef, undef, 0.25) for 1..2"}[language]
     call = near.start(far.id, "eval", "%s; %s; %s" % (SAY[language], late, SAY[language]))
-    near.until(lambda: near.output[1].count(b"here") == 1)
+    near.until(lambda: near.output[1].count(b"here") >= 1)
     near.write(frame(CANCEL, call=call + 1000))
     near.result(call)
     assert near.output[1].count(b"here") == 2

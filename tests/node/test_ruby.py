@@ -554,6 +554,7 @@ def test_timeout_and_cancel(thing):
         late.append(n.start(thing.id, "question?", chain=99, aux=1))
         late.append(n.start(thing.id, "question?", chain=99))
         n.write(frame(CANCEL, call=late[1]))
+        thing.same(x)  # of our chain: the time of the others runs from when they are read, and now they have been
         deadline = time.monotonic() + 0.05
         while time.monotonic() < deadline:
             pass
@@ -564,11 +565,11 @@ def test_timeout_and_cancel(thing):
 
 
 def test_time_limits_of_far_code(thing):
-    def slow(*_):
-        time.sleep(0.2)
-    assert thing.timed_out(slow) == "late"
-    assert thing.limited(slow) == "late"
-    assert sum(kind == CANCEL for kind, _ in thing.near.frames) == 2  # both results are not wanted any more
+    n, cancels = thing.near, lambda: sum(kind == CANCEL for kind, _ in thing.near.frames)
+    # Neither result is wanted any more.
+    assert thing.timed_out(lambda: n.until(lambda: cancels() == 1)) == "late"
+    assert thing.limited(lambda: n.until(lambda: cancels() == 2)) == "late"
+    assert cancels() == 2
     assert thing.back(lambda x: x + 1, 1) == 2
 
 
