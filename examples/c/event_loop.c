@@ -43,7 +43,7 @@ int main(int argc, char **argv) {
   remora_future *ticks = remora_start(list, NULL, args, &err);
   check(ticks != NULL, err);
   remora_value_unref(args);
-  args = args1(remora_float(0.3));
+  args = args1(remora_float(2));
   remora_future *sleeping = remora_start(nap, NULL, args, &err);
   check(sleeping != NULL, err);
   remora_value_unref(args);

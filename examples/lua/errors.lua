@@ -20,7 +20,7 @@ local start = os.time()
 conn:close()
 e = sleeping:error()
 print("lost:", e.class, e)
-print("noticed at once:", os.time() - start < 2)
+print("noticed at once:", os.time() - start < 10)
 print("still valid:", conn:is_valid())
 
 -- A connection that cannot be made says how far it came.

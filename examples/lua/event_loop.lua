@@ -27,7 +27,7 @@ local function run()
   end
 end
 
-for _, task in ipairs { { "slow", 0.4 }, { "quick", 0.1 } } do
+for _, task in ipairs { { "slow", 4 }, { "quick", 2 } } do
   spawn(function()
     local conn = remora.connect(spec, options)
     local napped = remora.can_on(conn, "things:nap")(task[2])
@@ -37,7 +37,7 @@ for _, task in ipairs { { "slow", 0.4 }, { "quick", 0.1 } } do
 end
 spawn(function()
   local conn = remora.connect(spec, options)
-  local future = remora.start(remora.can_on(conn, "things:nap"))(0.5)
+  local future = remora.start(remora.can_on(conn, "things:nap"))(10)
   print("the time is up:", not future:wait(0.05))
   conn:close()
 end)

@@ -12,9 +12,9 @@ for i = 1, 4 do
   naps[i] = remora.can_on(conns[i], "things:nap")
 end
 local sleep_start = os.time()
-for i = 1, 4 do futures[i] = remora.start(naps[i])(0.3) end
-print("four naps:", table.concat(remora.await_all(futures, 5), " "))
-print("at the same time:", os.time() - sleep_start < 3)
+for i = 1, 4 do futures[i] = remora.start(naps[i])(1) end
+print("four naps:", table.concat(remora.await_all(futures, 10), " "))
+print("at the same time:", os.time() - sleep_start < 4)
 
 -- Many calls on their way over one connection.
 local square = remora.can_on(conns[1], "math.isqrt")
@@ -25,11 +25,11 @@ for i, root in ipairs(remora.await_all(futures)) do right = right and root == i 
 print("a thousand calls:", right)
 
 -- A limit for waiting leaves the call alone; a limit for the call ends it.
-local future = remora.start(naps[1])(0.2)
+local future = remora.start(naps[1])(1)
 local ok, e = pcall(future.get, future, 0.01)
 print("not yet:", ok, e.class, future:done())
 print("later:", future:get())
-ok, e = pcall(remora.options(naps[1], { timeout = 0.05 }), 0.2)
+ok, e = pcall(remora.options(naps[1], { timeout = 0.05 }), 1)
 print("the call's own time is up:", ok, e.class)
 
 future = remora.start(naps[2])(10)

@@ -14,9 +14,9 @@ if __FILE__ == $PROGRAM_NAME
   naps = conns.map { |conn| Remora.can_on(conn, method(:nap)) }
 
   start = Time.now
-  futures = naps.map { |far_nap| Remora.start(far_nap).call(0.3) }
-  puts "four naps: #{Remora.await_all(futures, timeout: 5)}"
-  puts "at the same time: #{Time.now - start < 0.9}"
+  futures = naps.map { |far_nap| Remora.start(far_nap).call(1) }
+  puts "four naps: #{Remora.await_all(futures, timeout: 10)}"
+  puts "at the same time: #{Time.now - start < 3.8}"
 
   # Many calls on their way over one connection.
   root = Remora.can_on(conns[0], "Integer.sqrt")
@@ -24,7 +24,7 @@ if __FILE__ == $PROGRAM_NAME
   puts "a thousand calls: #{Remora.await_all(futures) == (0...1000).to_a}"
 
   # A limit for waiting leaves the call alone; a limit for the call ends it.
-  future = Remora.start(naps[0]).call(0.2)
+  future = Remora.start(naps[0]).call(1)
   begin
     future.value!(0.01)
   rescue Remora::Timeout
@@ -32,7 +32,7 @@ if __FILE__ == $PROGRAM_NAME
   end
   puts "later: #{future.value!}"
   begin
-    Remora.options(naps[0], timeout: 0.05).call(0.2)
+    Remora.options(naps[0], timeout: 0.05).call(1)
   rescue Remora::Timeout
     puts "the call's own time is up"
   end
