@@ -64,7 +64,7 @@ class Lent:
 
 
 class Near:
-    def __init__(self, python=sys.executable, spin=0.0, modules=None, env=None, limit=20.0, greet=True, node="python",
+    def __init__(self, python=sys.executable, spin=0.0, modules=None, env=None, limit=60.0, greet=True, node="python",
                  argv=None, start_new_session=False, **hello):
         """`node`: the far language; `argv`: its command line without the stub, `python -c` if there is none."""
         if node not in NODES_MADE:
