@@ -5,6 +5,7 @@ import pytest
 import remora
 
 from conftest import eventually
+from processes import gone
 
 import far_things
 
@@ -124,9 +125,7 @@ def test_the_end_of_the_middle(conn):
     conn.close()
     with pytest.raises(remora.ConnectionLost):
         pid()
-    from conftest import eventually
-
-    eventually(lambda: not os.path.exists("/proc/%d" % third))
+    eventually(lambda: gone(third))
 
 
 def chain(conn, depth):
@@ -156,17 +155,17 @@ def test_closing_in_any_order(order):
     links = chain(remora.connect("-"), 4)
     pids = [remora.can_on(link, "os.getpid")() for link in links]
     counts = [remora.new_on(link, "collections.Counter", "abca") for link in links]
-    gone = 4
+    there = 4
     for at in order:
         try:
             links[at].close()
         except remora.Error:
-            assert gone <= at  # what stood before it is gone, and it with that
-        gone = min(gone, at)
+            assert there <= at  # what stood before it is gone, and it with that
+        there = min(there, at)
         for i, it in enumerate(counts):
-            if i < gone:
+            if i < there:
                 assert it["a"] == 2
             else:
                 with pytest.raises((remora.ConnectionLost, ConnectionError)):
                     it.most_common(1)
-    eventually(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids))
+    eventually(lambda: all(map(gone, pids)))
