@@ -74,7 +74,7 @@ suite_valgrind() {
   done
 }
 suite_python() { pytest tests/python; }
-suite_ruby() { for t in tests/ruby/test_*.rb; do timeout 300 "${RUBY:-ruby}" -w "$t" || return 1; done; }
+suite_ruby() { for t in tests/ruby/test_*.rb; do timeout 900 "${RUBY:-ruby}" -w "$t" || return 1; done; }
 suite_matrix() { pytest tests/matrix; }
 suite_object_remote() { pytest tests/object_remote; }
 suite_lua() { tests/lua/run.sh; }

@@ -125,7 +125,7 @@ static const char *format(const char *text, unsigned long long number) {
 
 int main(void) {
   remora_error *err = NULL;
-  (void)alarm(60);
+  (void)alarm(240);
   remora_conn *conn = remora_connect("-", NULL, &err);
   check_error(conn, err, "connect");
   remora_proxy *add = remora_can_on(conn, "operator.add", &err);

@@ -18,7 +18,7 @@ for lua in ${REMORA_LUA_ONLY:-lua5.4 luajit lua5.3 lua5.1}; do
   unset LUA_PATH_5_4 LUA_PATH_5_3 LUA_CPATH_5_4 LUA_CPATH_5_3
   for spec in "${specs[@]}"; do
     echo "$lua $spec"
-    timeout -k 5 120 env ${REMORA_LUA_ENV-} "$lua" "$(command -v busted)" --helper=tests/lua/helper.lua -o plainTerminal "$spec" || failed=1
+    timeout -k 5 400 env ${REMORA_LUA_ENV-} "$lua" "$(command -v busted)" --helper=tests/lua/helper.lua -o plainTerminal "$spec" || failed=1
     ran=$((ran + 1))
   done
 done
