@@ -269,6 +269,10 @@ static void look_cb(uv_timer_t *timer) {
       c->last_in = now;
       return;
     }
+  } else {
+    for (int turns = 0; turns < 64 && liveness_read_errors(c); turns++) {
+    } /* nor has its warden been heard meanwhile */
+    if (c->state != CONN_OPEN || c->heard) return;
   }
   if (c->far_stopped && now - c->stopped_since >= dead_after) {
     if (c->carrier.local_child) kill(c->proc.pid, SIGKILL);

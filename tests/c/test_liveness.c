@@ -82,16 +82,47 @@ static void test_stopped_for_a_moment(void **state) {
   }
 }
 
-/* It was we who did not look: what the far side has sent meanwhile counts. */
+/* It was we who did not look: what the far side has sent meanwhile counts, and so does what its warden has said. */
 static void test_we_were_stopped_for_a_moment(void **state) {
   (void)state;
+  static const char *const busy[] = {"sleep", "hold_lock"}; /* that beats, this does not: its warden does */
+  for (int i = 0; i < 2; i++) {
+    remora_conn *c = connect_watched(true);
+    remora_future *f = launch(c, busy[i], pack("v", remora_float(2.2)));
+    remora_error *err = NULL;
+    assert_null(remora_await(f, 300, &err)); /* it has begun */
+    expect_error(err, REMORA_E_TIMEOUT, NULL);
+    pid_t us = getpid(), child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+      (void)kill(us, SIGSTOP);
+      (void)poll(NULL, 0, 1080);
+      (void)kill(us, SIGCONT);
+      _exit(0);
+    }
+    (void)remora_value_unref(await(f));
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    (void)remora_future_unref(f);
+    finish(c);
+  }
+}
+
+/* The far side was let go on while we did not look. */
+static void test_both_were_stopped(void **state) {
+  (void)state;
   remora_conn *c = connect_watched(true);
-  remora_future *f = launch(c, "sleep", pack("v", remora_float(1.9)));
-  pid_t us = getpid(), child = fork();
+  remora_future *f = launch(c, "hold_lock", pack("v", remora_float(2.2))); /* its warden alone can tell */
+  pid_t us = getpid(), them = (pid_t)remora_conn_pid(c);
+  assert_int_equal(kill(them, SIGSTOP), 0);
+  remora_error *err = NULL;
+  assert_null(remora_await(f, 300, &err)); /* and has told that it was stopped */
+  expect_error(err, REMORA_E_TIMEOUT, NULL);
+  pid_t child = fork();
   assert_true(child >= 0);
   if (!child) {
     (void)kill(us, SIGSTOP);
-    (void)poll(NULL, 0, 1080);
+    (void)kill(them, SIGCONT);
+    (void)poll(NULL, 0, DEAD_AFTER - HEARTBEAT / 2);
     (void)kill(us, SIGCONT);
     _exit(0);
   }
@@ -266,6 +297,7 @@ int main(void) {
       cmocka_unit_test(test_stopped),
       cmocka_unit_test(test_stopped_for_a_moment),
       cmocka_unit_test(test_we_were_stopped_for_a_moment),
+      cmocka_unit_test(test_both_were_stopped),
       cmocka_unit_test(test_exits_in_a_call),
       cmocka_unit_test(test_rubbish_on_the_wire),
       cmocka_unit_test(test_dead_while_a_grandchild_holds_the_pipe),
