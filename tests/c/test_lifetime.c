@@ -136,18 +136,29 @@ static void test_on_close(void **state) {
   (void)remora_future_unref(closed);
 }
 
+/* To one that never greets. */
+static remora_future *connect_for_ever(void) {
+  remora_error *err = NULL;
+  remora_options *opts = remora_options_new();
+  (void)remora_options_set(opts, "interpreter", pack("sss", "sh", "-c", "cat >/dev/null"), &err);
+  WORKS(err);
+  remora_future *f = remora_connect_start("-", opts, &err);
+  WORKS(err);
+  (void)remora_options_free(opts);
+  return f;
+}
+
 static void test_close_while_connecting(void **state) {
   (void)state;
-  remora_error *err = NULL;
-  remora_future *f = remora_connect_start("-", NULL, &err);
-  WORKS(err);
+  remora_future *f = connect_for_ever();
   remora_conn *c = remora_future_conn(f);
   remora_conn_close(c);
   expect_error(await_error(f), REMORA_E_CANCELLED, NULL);
   finish(c);
-  f = remora_connect_start("-", NULL, &err);
+  f = connect_for_ever();
   assert_int_equal(remora_cancel(f), 1);
   expect_error(await_error(f), REMORA_E_CANCELLED, NULL);
+  remora_error *err = NULL;
   f = remora_connect_start("-", NULL, &err);
   (void)remora_future_unref(f); /* and forgotten */
 }
