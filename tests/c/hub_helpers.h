@@ -5,6 +5,7 @@
 #include "remora.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,6 +140,9 @@ static const char far_source[] = "import ctypes, os, re, signal, sys, threading,
                                  "def down(f, n): return 0 if n == 0 else 1 + f(n - 1)\n"
                                  "def show(text): print(text, flush=True)\n"
                                  "def sleep(s): time.sleep(s)\n"
+                                 "def held(path, s):\n"
+                                 "    open(path).close()\n"
+                                 "    time.sleep(s)\n"
                                  "def kill_me(number): os.kill(os.getpid(), number)\n"
                                  "def stop(): os.kill(os.getpid(), signal.SIGSTOP)\n"
                                  "def leave(n): os._exit(n)\n"
@@ -237,6 +242,22 @@ static inline remora_future *launch(remora_conn *c, const char *name, remora_val
   remora_future *f = start(p, NULL, args);
   (void)remora_proxy_unref(p);
   return f;
+}
+
+/* A far side is busy for as long as this side wants, and then for some seconds: `name` is a pipe in the file system, until let_go(). */
+static inline remora_future *launch_held(remora_conn *c, char name[32], double seconds) {
+  (void)strcpy(name, "/tmp/remora-held-XXXXXX");
+  assert_non_null(mkdtemp(name));
+  assert_int_equal(rmdir(name), 0);
+  assert_int_equal(mkfifo(name, 0600), 0);
+  return launch(c, "held", pack("sv", name, remora_float(seconds)));
+}
+
+static inline void let_go(const char *name) {
+  int fd = open(name, O_WRONLY | O_CLOEXEC); /* waits for the far side to have come that far */
+  assert_true(fd >= 0);
+  (void)close(fd);
+  (void)unlink(name);
 }
 
 static inline int64_t stat_of(remora_conn *c, const char *name) {

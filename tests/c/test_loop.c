@@ -41,8 +41,8 @@ static void test_hand_over_to_one_that_leaves_too(void **state) {
   (void)state;
   remora_conn *c = connect_here();
   remora_proxy *sleep_there = far(c, "sleep");
-  remora_future *first = start(sleep_there, NULL, pack("v", remora_float(0.3))),
-                *second = start(sleep_there, NULL, pack("v", remora_float(0.1)));
+  char name[32];
+  remora_future *first = launch_held(c, name, 0.1), *second = start(sleep_there, NULL, pack("v", remora_float(0.1)));
   remora_future *const who[] = {first, second,
                                 first}; /* the driver, the one that stays, the one that leaves with the driver */
   pthread_t threads[3];
@@ -51,6 +51,7 @@ static void test_hand_over_to_one_that_leaves_too(void **state) {
     until_waiting(i + 1);
   }
   until_background_is_deep();
+  let_go(name);
   for (int i = 0; i < 3; i++) {
     void *result;
     (void)pthread_join(threads[i], &result);
@@ -81,7 +82,7 @@ static const remora_class count_class = {
     .size = sizeof count_class, .name = "test.Count", .traits = "call", .call = count_call};
 
 static void *dispatch(void *argument) {
-  (void)remora_serve(argument, 3000);
+  while (atomic_load(&busy_on)) (void)remora_serve(argument, 1000);
   return NULL;
 }
 
@@ -96,26 +97,24 @@ static void test_others_are_heard_beside_a_busy_thread(void **state) {
   remora_object *object = remora_export(q, &count_class, &count, NULL);
   (void)remora_value_unref(call(keep, "keep", pack("o", object)));
   pthread_t caller, dispatcher;
+  atomic_store(&busy_on, true);
   assert_int_equal(pthread_create(&dispatcher, NULL, dispatch, q), 0);
   until_waiting(1);
-  atomic_store(&busy_on, true);
   assert_int_equal(pthread_create(&caller, NULL, call_without_pause, counter), 0);
   remora_error *err = NULL;
   remora_value *ten = pack("i", 10);
   remora_future *oneway = remora_start_with(keep, "later", ten, -1, REMORA_ONEWAY, &err);
   WORKS(err);
-  int64_t begin = now_ms();
-  while (atomic_load(&count) < 10 && now_ms() - begin < 2000) {
+  for (int64_t end = now_ms() + LIMIT; atomic_load(&count) < 10 && now_ms() < end;) {
     struct timespec t = {.tv_nsec = 1000000};
     (void)nanosleep(&t, NULL);
   }
-  int64_t took = now_ms() - begin;
+  int heard = atomic_load(&count);
   atomic_store(&busy_on, false);
   void *result;
   (void)pthread_join(caller, &result);
   assert_ptr_equal(result, counter);
-  assert_int_equal(atomic_load(&count), 10);
-  assert_in_range(took, 0, 1000);
+  assert_int_equal(heard, 10);
   (void)pthread_join(dispatcher, NULL);
   (void)remora_value_unref(ten);
   (void)remora_future_unref(oneway);
