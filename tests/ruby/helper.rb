@@ -59,6 +59,18 @@ class FarTest < Minitest::Test
     end
   end
 
+  # What far("hold") is called with, and what ends that call, or the next one.
+  def hold
+    Dir.mktmpdir do |dir|
+      File.mkfifo(path = File.join(dir, "hold"))
+      File.open(path, "r+") do |pipe|
+        yield path, -> { pipe.syswrite("let go\n") }
+      ensure
+        File.unlink(path) # before the end: who opens it now is not alone
+      end
+    end
+  end
+
   # Runs a program as a user would: [status, output, errors].
   def script(source, *args, seconds: 30, **env)
     Dir.mktmpdir do |dir|

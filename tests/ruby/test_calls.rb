@@ -86,9 +86,9 @@ class TestCalls < FarTest
 
   def test_options
     nap = far("nap")
-    error = assert_raises(Remora::Timeout) { Remora.options(nap, timeout: 0.05).call(0.3) }
+    error = hold { |path, _| assert_raises(Remora::Timeout) { Remora.options(far("hold"), timeout: 0.05).call(path) } }
     assert Timeout::Error === error
-    assert_equal 0.0, Remora.options(nap, timeout: 5).call(0.0)
+    assert_equal 0.0, Remora.options(nap, timeout: 20).call(0.0)
     counter = make("Counter")
     assert_nil Remora.options(counter, oneway: true).increment(5)
     assert_equal 5, counter.value

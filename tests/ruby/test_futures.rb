@@ -35,23 +35,29 @@ class TestFutures < FarTest
   end
 
   def test_not_in_time
-    future = Remora.start(far("nap")).call(0.3)
-    assert_raises(Remora::Timeout) { future.value!(0.01) }
-    assert_raises(Timeout::Error) { Remora.await_future(future, 0.01) }
-    assert_nil future.value(0.01)
-    assert_nil future.result(0)
-    refute future.wait(0.01)
-    assert future.pending?
-    assert future.wait
-    assert_equal 0.3, future.value!
+    hold do |path, let_go|
+      future = Remora.start(far("hold")).call(path)
+      assert_raises(Remora::Timeout) { future.value!(0.01) }
+      assert_raises(Timeout::Error) { Remora.await_future(future, 0.01) }
+      assert_nil future.value(0.01)
+      assert_nil future.result(0)
+      refute future.wait(0.01)
+      assert future.pending?
+      let_go.call
+      assert future.wait
+      assert_equal "let go\n", future.value!
+    end
   end
 
   def test_cancel
-    future = Remora.start(far("nap")).call(0.2)
-    assert future.cancel
-    assert future.cancelled? && future.rejected?
-    assert_raises(Remora::Cancelled) { future.value! }
-    assert_equal conn.pid, far("pid").call
+    hold do |path, let_go|
+      future = Remora.start(far("hold")).call(path)
+      assert future.cancel
+      assert future.cancelled? && future.rejected?
+      assert_raises(Remora::Cancelled) { future.value! }
+      let_go.call
+      assert_equal conn.pid, far("pid").call
+    end
   end
 
   def test_await_all
@@ -61,8 +67,10 @@ class TestFutures < FarTest
     assert_equal [3, 4], Remora.await_all(add.call(1, 2), add.call(1, 3), timeout: 5)
     assert_equal [], Remora.await_all
     assert_raises(Remora::RemoteError) { Remora.await_all(add.call(1, 2), Remora.start(far("fail")).call("ValueError")) }
-    slow = Remora.start(far("nap")).call(0.5)
-    assert_match(/1 of 1 results/, assert_raises(Remora::Timeout) { Remora.await_all(slow, timeout: 0.02) }.message)
+    hold do |path, _|
+      slow = Remora.start(far("hold")).call(path)
+      assert_match(/1 of 1 results/, assert_raises(Remora::Timeout) { Remora.await_all(slow, timeout: 0.02) }.message)
+    end
   end
 
   def test_then_and_rescue
@@ -75,17 +83,24 @@ class TestFutures < FarTest
     assert_raises(IOError) { failed.value! }
     assert failed.rejected?
     assert_equal :saved, failed.then { flunk }.rescue { :saved }.value!
-    pending = Remora.start(far("nap")).call(0.2).then { flunk }
-    refute pending.wait(0.01)
-    assert pending.cancel
-    assert_raises(Remora::Cancelled) { pending.value! }
+    hold do |path, _|
+      pending = Remora.start(far("hold")).call(path).then { flunk }
+      refute pending.wait(0.01)
+      assert pending.cancel
+      assert_raises(Remora::Cancelled) { pending.value! }
+    end
   end
 
   def test_a_block_whose_thread_is_killed
     entered = Queue.new
-    derived = Remora.start(far("nap")).call(0.2).then { entered << Thread.current and sleep }
-    Thread.new { derived.wait }
-    entered.pop.kill.join
+    derived = nil
+    hold do |path, let_go|
+      derived = Remora.start(far("hold")).call(path).then { entered << Thread.current and sleep }
+      thread = Thread.new { derived.wait }
+      eventually { thread.status == "sleep" }
+      let_go.call
+      entered.pop.kill.join
+    end
     assert derived.wait(10)
     assert derived.cancelled?
     assert_equal 3, Remora.start(far("add")).call(1, 2).value!

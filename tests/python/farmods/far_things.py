@@ -95,6 +95,12 @@ def nap(seconds):
     return seconds
 
 
+def hold(path):
+    """Lasts until there is a line."""
+    with open(path) as pipe:
+        return pipe.readline()
+
+
 def spin(seconds):
     """Computes, in pure Python."""
     end = time.monotonic() + seconds
