@@ -116,7 +116,7 @@ describe("callbacks", function()
     timer:start()
     helper.eventually(function() return calls == 1 end)
     helper.fn "forget"()
-    assert.are.equal(0, remora.serve(0))
+    helper.eventually(function() return remora.serve(0) == 0 end) -- the timer lets go of it a moment after its call
   end)
 
   it("are let go when the far side forgets them", function()

@@ -2,10 +2,10 @@ local remora = require "remora"
 local helper = require "helper"
 
 describe("futures", function()
-  local add, sleep
+  local add, sleep, hold_until
 
   setup(function()
-    add, sleep = helper.fn "add", remora.can_on(helper.conn(), "time.sleep")
+    add, sleep, hold_until = helper.fn "add", remora.can_on(helper.conn(), "time.sleep"), helper.fn "hold_until"
   end)
 
   it("give their results", function()
@@ -41,18 +41,23 @@ describe("futures", function()
   end)
 
   it("time out without ending the call", function()
-    local future = remora.start(sleep)(0.2)
-    assert.are.equal("Timeout", helper.error_of(future.get, future, 0.01).class)
-    assert.is_false(future:wait(0))
-    assert.is_nil(future:get(10))
+    helper.hold(function(path, let_go)
+      local future = remora.start(hold_until)(path)
+      assert.are.equal("Timeout", helper.error_of(future.get, future, 0.01).class)
+      assert.is_false(future:wait(0))
+      let_go()
+      assert.are.equal("let go\n", future:get(20))
+    end)
   end)
 
   it("are cancelled", function()
-    local future = remora.start(sleep)(0.2)
-    assert.is_true(future:cancel())
-    assert.is_true(future:cancelled())
-    assert.is_false(future:cancel())
-    assert.are.equal("Cancelled", helper.error_of(future.get, future).class)
+    helper.hold(function(path)
+      local future = remora.start(hold_until)(path)
+      assert.is_true(future:cancel())
+      assert.is_true(future:cancelled())
+      assert.is_false(future:cancel())
+      assert.are.equal("Cancelled", helper.error_of(future.get, future).class)
+    end)
   end)
 
   it("raise what the call raised", function()
@@ -79,14 +84,16 @@ describe("futures", function()
     local told
     remora.start(add)(4, 4):on_done(function(f) told = f:get() end)
     helper.eventually(function() return told == 8 end)
-    local never = remora.start(sleep)(0.1):next(function() ran = "wrongly" end)
-    assert.is_true(never:cancel())
-    assert.are.equal("Cancelled", helper.error_of(never.get, never).class)
+    helper.hold(function(path)
+      local never = remora.start(hold_until)(path):next(function() ran = "wrongly" end)
+      assert.is_true(never:cancel())
+      assert.are.equal("Cancelled", helper.error_of(never.get, never).class)
+    end)
     assert.are.equal(2, ran)
   end)
 
   it("take options of a call", function()
-    assert.are.equal("Timeout", helper.error_of(remora.options(sleep, { timeout = 0.02 }), 0.2).class)
+    helper.hold(function(path) assert.are.equal("Timeout", helper.error_of(remora.options(hold_until, { timeout = 0.02 }), path).class) end)
     assert.is_nil(remora.options(sleep, { oneway = true })(0))
     local account = helper.new("Account", "x", 1)
     assert.are.equal(3, remora.options(account, { timeout = 5 }):deposit(2))
@@ -143,13 +150,16 @@ describe("waits in coroutines", function()
   it("give the thread away", function()
     local one, two = helper.connect(), helper.connect()
     local order = {}
-    local function sleeper(conn, seconds, name)
-      return function()
-        remora.can_on(conn, "time.sleep")(seconds)
-        order[#order + 1] = name
-      end
-    end
-    run(sleeper(one, 0.3, "long"), sleeper(two, 0.05, "short"))
+    helper.hold(function(path, let_go)
+      run(function()
+        helper.fn("hold_until", one)(path)
+        order[#order + 1] = "long"
+      end, function()
+        remora.can_on(two, "time.sleep")(0.05)
+        order[#order + 1] = "short"
+        let_go()
+      end)
+    end)
     assert.are.same({ "short", "long" }, order)
     one:close()
     two:close()
@@ -225,12 +235,14 @@ describe("waits in coroutines", function()
 
   it("time out and fail there", function()
     local classes = {}
-    run(function()
-      local sleep = remora.can_on(helper.conn(), "time.sleep")
-      local future = remora.start(sleep)(0.2)
-      classes[1] = future:wait(0.02) -- without pcall, which Lua 5.1 cannot yield out of
-      classes[2] = remora.start(helper.new("Account", "x", 1)):fail("no"):error(10).message
-      classes[3] = future:wait(10)
+    helper.hold(function(path, let_go)
+      run(function()
+        local future = remora.start(helper.fn "hold_until")(path)
+        classes[1] = future:wait(0.02) -- without pcall, which Lua 5.1 cannot yield out of
+        let_go()
+        classes[2] = remora.start(helper.new("Account", "x", 1)):fail("no"):error(10).message
+        classes[3] = future:wait(10)
+      end)
     end)
     assert.are.same({ false, "no", true }, classes)
   end)

@@ -40,9 +40,24 @@ function helper.collect()
   for _ = 1, 4 do collectgarbage() end
 end
 
+---fn(path, let_go): the far function hold_until(path) lasts until let_go().
+function helper.hold(fn)
+  local path = os.tmpname()
+  os.remove(path)
+  assert(os.execute("mkfifo " .. path))
+  local pipe = assert(io.open(path, "r+"))
+  local ok, e = pcall(fn, path, function()
+    pipe:write "let go\n"
+    pipe:flush()
+  end)
+  os.remove(path) -- before the end: who opens it now is not alone
+  pipe:close()
+  if not ok then error(e, 0) end
+end
+
 ---Makes a round trip or more until condition() holds.
 function helper.eventually(condition)
-  local until_time = os.time() + 10
+  local until_time = os.time() + 30
   while not condition() do
     if os.time() > until_time then error("it did not happen", 2) end
     remora.serve(0.01)

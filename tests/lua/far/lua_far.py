@@ -78,6 +78,12 @@ def hold(f, seconds):
     threading.Timer(seconds, lambda f: None, [f]).start()
 
 
+def hold_until(path):
+    """Lasts until there is a line."""
+    with open(path) as pipe:
+        return pipe.readline()
+
+
 def apply(f, *args, **kwargs):
     return f(*args, **kwargs)
 
