@@ -198,7 +198,7 @@ static void test_watchdog_is_fed_while_nobody_waits(void **state) {
   (void)state;
   remora_error *err = NULL;
   remora_options *opts = remora_options_new();
-  assert_int_equal(remora_options_set(opts, "watchdog", remora_int(600), &err), 0);
+  assert_int_equal(remora_options_set(opts, "watchdog", remora_int(1200), &err), 0);
   assert_int_equal(
       remora_options_set(opts, "interpreter", pack("ssss", "sh", "-c", "sleep 0.5; exec python3 \"$@\"", "sh"), &err),
       0);

@@ -21,7 +21,7 @@ describe("futures", function()
   end)
 
   it("fail at their time, and watchdogs are fed, while this side computes", function()
-    local conn = helper.connect { watchdog = 0.6 }
+    local conn = helper.connect { watchdog = 1.2 }
     local nap = remora.options(remora.can_on(conn, "time.sleep"), { timeout = 0.5 })
     local future = remora.start(nap)(1)
     local late = os.time() + 3

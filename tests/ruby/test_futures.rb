@@ -24,7 +24,7 @@ class TestFutures < FarTest
   end
 
   def test_their_time_goes_on_while_this_side_computes
-    conn = Remora.connect("-", node: :python, watchdog: 0.6, heartbeat: 0.5, dead_after: 1.5)
+    conn = Remora.connect("-", node: :python, watchdog: 1.2, heartbeat: 0.5, dead_after: 1.5)
     nap = Remora.start(Remora.options(Remora.can_on(conn, "time.sleep"), timeout: 0.5)).call(1)
     late = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 2.5
     nil while Process.clock_gettime(Process::CLOCK_MONOTONIC) < late
