@@ -318,19 +318,19 @@ static remora_conn *connect_logging(remora_queue *q, const char *level, int64_t 
 
 static void test_far_records(void **state) {
   (void)state;
-  enum { MANY = 5000 };
+  enum { MANY = 20000, BUDGET = 65536 }; /* however slowly it logs, it logs more than that */
   remora_error *err = NULL;
   remora_queue *q = remora_queue_new();
   seen s = {0};
   uint64_t sink = remora_log_add_sink(q, 0, "* -remora", see, &s, NULL, NULL);
   seen own = {0};
   uint64_t ours = remora_log_add_sink(q, 0, "remora.connection", see, &own, NULL, NULL);
-  remora_conn *c = connect_logging(q, "debug", 0, &err);
+  remora_conn *c = connect_logging(q, "debug", BUDGET, &err);
   WORKS(err);
   remora_proxy *f = remora_can_on(c, "builtins.exec", &err);
   WORKS(err);
   remora_value *args =
-      pack("s", "import logging\nlog = logging.getLogger('app.db')\nfor i in range(5000): log.debug('line %d', i)");
+      pack("s", "import logging\nlog = logging.getLogger('app.db')\nfor i in range(20000): log.debug('line %d', i)");
   remora_value *v = remora_call(f, "", args, &err);
   WORKS(err);
   (void)remora_value_unref(v);

@@ -36,7 +36,7 @@ describe("log records", function()
 
   it("are counted exactly", function()
     local records, number = sink()
-    local conn = helper.connect { log_forward = true }
+    local conn = helper.connect { log_forward = true, log_budget = 65536 } -- however slowly it logs, it logs more than that
     exec(conn, "import logging\nfor i in range(20000): logging.info('line %d', i)")
     local stats
     helper.eventually(function()

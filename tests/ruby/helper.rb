@@ -47,11 +47,11 @@ class FarTest < Minitest::Test
   end
 
   def teardown
-    (@conns || []).each { |conn| conn.close && conn.wait_closed(5.0) }
+    (@conns || []).each { |conn| conn.close && conn.wait_closed(20.0) }
   end
 
   # For something that no event announces (a far process that ends, a table that empties).
-  def eventually(seconds = 10.0)
+  def eventually(seconds = 30.0)
     till = Process.clock_gettime(Process::CLOCK_MONOTONIC) + seconds
     until yield
       assert Process.clock_gettime(Process::CLOCK_MONOTONIC) < till, "has not happened within #{seconds} s"
