@@ -113,7 +113,7 @@ static void pid_cb(uv_poll_t *poll, int status, int events) {
     liveness_end(c);
 }
 
-/* The far side closed its output. Its exit status usually follows within a moment and says more. */
+/* The far side closed its output. Its exit status usually follows within a moment and says more; who tells it may have to wait for a core. */
 static void eof_cb(uv_timer_t *timer) {
   remora_conn *c = timer->data;
   (void)liveness_reap(c);
@@ -132,7 +132,7 @@ void liveness_eof(remora_conn *c) {
     liveness_tell_gone(c);
     return;
   }
-  (void)uv_timer_start(&c->timer, eof_cb, c->proc.pidfd >= 0 ? 300 : 50, 0);
+  (void)uv_timer_start(&c->timer, eof_cb, c->proc.pidfd >= 0 ? 2000 : 50, 0);
   loop_changed(c->hub);
 }
 

@@ -46,6 +46,33 @@ static void test_killed(void **state) {
   }
 }
 
+static pid_t parent_of(pid_t pid) {
+  char path[64], line[512] = "";
+  int parent = 0;
+  (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  FILE *f = fopen(path, "re");
+  assert_non_null(f);
+  assert_non_null(fgets(line, sizeof line, f));
+  (void)fclose(f);
+  assert_int_equal(sscanf(strrchr(line, ')'), ") %*c %d", &parent), 1);
+  return parent;
+}
+
+/* Who knows how it ended has to wait for a core. */
+static void test_killed_while_its_warden_is_slow(void **state) {
+  (void)state;
+  remora_conn *c = connect_watched(true);
+  remora_future *f = waiting_call(c);
+  pid_t pid = (pid_t)remora_conn_pid(c), warden = parent_of(pid);
+  assert_int_equal(kill(warden, SIGSTOP), 0);
+  assert_int_equal(kill(pid, SIGKILL), 0);
+  remora_error *err = NULL;
+  assert_null(remora_await(f, 600, &err));
+  expect_error(err, REMORA_E_TIMEOUT, NULL);
+  assert_int_equal(kill(warden, SIGCONT), 0);
+  expect_lost(c, f, "signal 9", 0, DEAD_AFTER);
+}
+
 static void test_stopped(void **state) {
   (void)state;
   for (int i = 0; i < 2; i++) {
@@ -296,6 +323,7 @@ static void test_nothing_stays_behind(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_killed),
+      cmocka_unit_test(test_killed_while_its_warden_is_slow),
       cmocka_unit_test(test_stopped),
       cmocka_unit_test(test_stopped_for_a_moment),
       cmocka_unit_test(test_we_were_stopped_for_a_moment),
