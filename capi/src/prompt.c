@@ -493,6 +493,10 @@ static void prompt_accept(remora_conn *c) {
         epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &heard) != 0)
       close(fd);
   }
+  if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
+  remora_error *error = NULL; /* it would ring for ever */
+  (void)error_stage(&error, "auth", "%s: a question cannot be heard: %s", c->carrier.name, strerror(errno));
+  conn_finish(c, error);
 }
 
 static void prompt_heard(remora_conn *c, int fd) {

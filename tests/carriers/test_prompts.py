@@ -118,6 +118,24 @@ def test_nobody_is_asked_without_a_terminal(unknown):
     assert near.returncode == 1 and b"nobody can be asked" in near.stderr and b"authenticity of host" in near.stderr
 
 
+def test_no_descriptor_is_left_for_the_question(unknown):
+    code = """if True:
+        import asyncio, remora, resource
+        async def main():
+            connecting = asyncio.ensure_future(connect())
+            await asyncio.sleep(0)  # it has begun: ssh runs
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            try:
+                await connecting
+            except remora.ConnectError as error:
+                print(error.stage, error)
+        async def connect():
+            await remora.connect_async('remora-newkey', on_prompt=print, ssh_options=%r)
+        asyncio.run(main())""" % (unknown["ssh_options"],)
+    near = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60)
+    assert near.stdout == b"auth remora-newkey: a question cannot be heard: Too many open files\n"
+
+
 def test_batch_mode_can_be_chosen(unknown):
     options = {"ssh_options": unknown["ssh_options"] + ["-o", "BatchMode=yes"]}
     assert "stood open" not in refused("remora-newkey", on_prompt=lambda question: True, **options)
