@@ -249,22 +249,26 @@ def test_ctrl_c_drops_what_is_typed(talk):
     end(child)
 
 
-def test_far_output_appears_while_one_types(talk):
+def test_far_output_appears_while_one_types(talk, tmp_path):
     child = talk("python")
-    say(child, "python", "import threading")
-    say(child, "python", "wake = threading.Event()")
-    child.sendline("threading.Timer(0.5, lambda: print('from a thread')).start()")
-    child.expect_exact("python> ")
+    os.mkfifo(str(tmp_path / "go"))
+    say(child, "python", "from threading import Thread")
+    say(child, "python", "Thread(target=lambda: (open('go'), print('from a thread'))).start()")
     child.send("6 *")
+    child.expect_exact("6 *")
+    (tmp_path / "go").write_text("")  # its reader waits for a writer
     child.expect_exact("from a thread")
     child.expect_exact("python> 6 *")
     say(child, "python", " 7", "\n42")
     end(child)
 
 
-def test_a_connection_that_ends_at_the_prompt(talk):
+def test_a_connection_that_ends_at_the_prompt(talk, tmp_path):
     child = talk("python")
-    child.sendline("import os, threading; threading.Timer(0.5, os._exit, [1]).start()")
+    os.mkfifo(str(tmp_path / "go"))
+    say(child, "python", "import os, threading")
+    say(child, "python", "threading.Thread(target=lambda: (open('go'), os._exit(1))).start()")
+    (tmp_path / "go").write_text("")  # its reader waits for a writer
     child.expect_exact("the connection is gone")
     child.expect(pexpect.EOF)
     child.close()
