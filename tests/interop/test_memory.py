@@ -1,11 +1,11 @@
 """Nothing grows on any of the three sides."""
 import os
-import subprocess
 
 import pytest
 import remora
 
 from conftest import eventually
+from processes import stat
 
 MANY = int(os.environ.get("REMORA_MANY", 10000))
 
@@ -17,7 +17,7 @@ def rss(pid="self"):
 
 @pytest.fixture
 def sizes(conn):
-    translator = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "remora-object-remote"], stdout=subprocess.PIPE, text=True).stdout.split()[-1]
+    translator = stat(conn.pid)[1]  # which has started perl
     return lambda: [rss(), rss(translator), rss(conn.pid)]
 
 
