@@ -73,9 +73,12 @@ class Sleeper:
         self.log.append(what)
         return what
 
-    async def note_later(self, what, seconds):
+    async def note_later(self, what, after=None):
+        """When that has been noted, else soon."""
         import asyncio
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(0.01)
+        while after is not None and after not in self.log:
+            await asyncio.sleep(0.01)
         self.log.append(what)
         return what
 

@@ -253,14 +253,14 @@ end)
 
 check("t/start_core.t", "asynchronous", function()
   local it = remora.new_on(connect(), "acceptance.Sleeper")
-  local late = remora.start(it):note_later("late", 0.3)
+  local late = remora.start(it):note_later("late", "early")
   same("early", it:note("early"))
   same("late", late:get(20))
   same({ "early", "late" }, it:notes())
 end)
 
 check("t/start_core.t", "blocking", function()
-  same("x", remora.new_on(connect(), "acceptance.Sleeper"):note_later("x", 0.01))
+  same("x", remora.new_on(connect(), "acceptance.Sleeper"):note_later("x"))
 end)
 
 check("t/tied.t", "list", function()

@@ -244,7 +244,7 @@ end
 check("t/start_core.t", "asynchronous") do
   connect do |conn|
     it = Remora.new_on(conn, "acceptance.Sleeper")
-    late = Remora.start(it).note_later("late", 0.3)
+    late = Remora.start(it).note_later("late", "early")
     same "early", it.note("early")
     same "late", late.value!(20)
     same %w[early late], it.notes
@@ -252,7 +252,7 @@ check("t/start_core.t", "asynchronous") do
 end
 
 check("t/start_core.t", "blocking") do
-  connect { |conn| same "x", Remora.new_on(conn, "acceptance.Sleeper").note_later("x", 0.01) }
+  connect { |conn| same "x", Remora.new_on(conn, "acceptance.Sleeper").note_later("x") }
 end
 
 check("t/tied.t", "list") do
