@@ -86,14 +86,23 @@ def test_04_user_code_does_not_starve_the_loop(connect):
 def test_05_no_connection_gets_more_than_its_turn(connect):
     busy, other = connect(), connect()
     data, length, quick = b"x" * MB, remora.can_on(busy, "builtins.len"), remora.can_on(other, "builtins.abs")
-    ticks = []
-    flood = [remora.start(length)(data) for _ in range(200)]
-    watch = remora.start(quick)(-1)
-    while not watch.done():
-        ticks.append(1)
-        watch.wait(0.01)
-    assert watch.result() == 1 and not all(future.done() for future in flood)
-    assert remora.await_all(flood, 30) == [MB] * 200
+    enough, got = threading.Event(), []
+
+    def flood():  # there is always more to send, until the other one has had its turns
+        futures = [remora.start(length)(data) for _ in range(20)]
+        while not enough.is_set():
+            futures.append(remora.start(length)(data))
+            got.append(futures.pop(0).result(30))
+        got.extend(remora.await_all(futures, 30))
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        for i in range(20):
+            assert remora.start(quick)(-i).result(20) == i
+    finally:
+        enough.set()
+        thread.join()
+    assert len(got) >= 20 and set(got) == {MB}
 
 
 def test_06_a_flood_of_logs_kills_nobody(connect):
