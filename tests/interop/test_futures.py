@@ -95,6 +95,7 @@ def test_what_perl_prints():
         assert sum(len(data) for stream, data in seen) == 18 + 15 * 20000
 
 
+@pytest.mark.timeout(300)  # Perl reads and writes JSON in Perl: seconds of computing
 def test_messages_larger_than_all_pipes_cross_both_ways_at_once(far):
     big = "☺" * 500000
     futures = [remora.start(far).echo(big) for _ in range(4)]

@@ -85,6 +85,7 @@ def test_keywords_are_pairs_at_the_end(conn, far):
     assert remora.new_on(conn, "Interop", count=5, name="n").increment() == 6
 
 
+@pytest.mark.timeout(300)  # Perl reads and writes JSON in Perl: seconds of computing
 def test_large_values(far):
     data = bytes(range(256)) * 8000
     assert far.echo(data).encode("latin-1") == data
