@@ -326,7 +326,7 @@ sub guard_worker {  # later
   my $beat = $heartbeat || 5;
   my $say = sub { syswrite $ERR, "\0remora $_[0]\n" };
   $SIG{CHLD} = $SIG{INT} = sub { };
-  my ($state, $listening, $status) = ('alive', 1);
+  my ($state, $listening, $soon, $status) = ('alive', 1, 0);
   my $continued = eval { POSIX::WCONTINUED() } || ($^O eq 'linux' ? 8 : 0);
   while (1) {
     my $got = waitpid $child, POSIX::WNOHANG() | POSIX::WUNTRACED() | $continued;
@@ -341,11 +341,12 @@ sub guard_worker {  # later
       next;
     }
     my @polled = ($listening ? (fileno $ERR, 0) : (), $life ? (fileno $life, 0) : ());
-    my $found = IO::Poll::_poll($beat * 1000, @polled);
+    my $found = IO::Poll::_poll($soon ? 10 : $beat * 1000, @polled);
+    if (!$found && $soon) { $soon--; next }
     if (!$found) { kill KILL => $child if !$listening; $say->($state) if $listening }
     while ($found > 0 && (my ($fd, $events) = splice @polled, 0, 2)) {
       next if !$events;
-      if ($life && $fd == fileno $life) { close $life; undef $life; next }  # it ends: SIGCHLD follows
+      if ($life && $fd == fileno $life) { close $life; undef $life; $soon = 20; next }  # it ends: SIGCHLD follows, perhaps before we sleep again
       $listening = 0;  # nobody listens any more: the worker ought to notice the same
       $beat = 2 if $beat > 2;
     }
