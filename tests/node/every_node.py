@@ -161,6 +161,7 @@ def warden_ends_the_stopped(n):
     try:
         while not gone(pid):
             os.sched_yield()
+        assert n.process.wait(20) != -signal.SIGPIPE  # else what the node has started would go on
     finally:
         if not gone(pid):
             os.kill(pid, signal.SIGKILL)

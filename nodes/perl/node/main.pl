@@ -325,7 +325,7 @@ sub guard_worker {  # later
   require IO::Poll;
   my $beat = $heartbeat || 5;
   my $say = sub { syswrite $ERR, "\0remora $_[0]\n" };
-  $SIG{CHLD} = $SIG{INT} = sub { };
+  $SIG{CHLD} = $SIG{INT} = $SIG{PIPE} = sub { };
   my ($state, $listening, $soon, $status) = ('alive', 1, 0);
   my $continued = eval { POSIX::WCONTINUED() } || ($^O eq 'linux' ? 8 : 0);
   while (1) {
