@@ -46,6 +46,13 @@ def test_a_connection_of_the_far_side_goes_on(conn):
     assert caught.value.type == "remora.ConnectError" and caught.value.attributes["stage"] == "spawn"
 
 
+def test_what_failed_says_last_counts(conn):
+    ssh = ["sh", "-c", "(exec >&-; while kill -0 $$; do :; done 2>/dev/null; echo 'Permission denied (publickey).' >&2) & exit 255"]
+    with pytest.raises(remora.RemoteError, match="it printed: Permission denied") as caught:
+        conn.connect("host", ssh=ssh)
+    assert caught.value.attributes["stage"] == "auth"
+
+
 def test_a_far_side_that_makes_no_connections_says_so():
     with remora.connect("-", node="c") as conn:
         with pytest.raises(remora.NotFound, match="a far side in c makes no connections"):

@@ -65,6 +65,8 @@ class Onward(node.Session):
         self.told = {}
         self.stray = b""
         self.tail = b""
+        self.heard = _thread.allocate_lock()  # until all of standard error is
+        self.heard.acquire()
 
     def hello(self, told):
         if told.get("protocol") != 1:
@@ -143,11 +145,12 @@ class Onward(node.Session):
             if not data:
                 if self.prompts:
                     self.tail += self.prompts.seen
+                self.heard.release()
                 return
             if self.prompts and self.prompts.gated:
                 data = self.prompts.look(data)
             self.tail = (self.tail + data)[-4096:]
-            if self.greeting.settled:
+            if self.told:
                 sys.stderr.buffer.write(data)
 
     def lost(self, why):
@@ -341,6 +344,8 @@ def greeted(argv, spec, name, prompts, timeout, heartbeat, dead_after):
             status = process.wait(0.5) if isinstance(error, ConnectionLost) else None
         except subprocess.TimeoutExpired:
             status = None
+        if status is not None:
+            session.heard.acquire(timeout=2)  # what it said at last; who has inherited the stream may never close it
         try:
             process.kill()
         except OSError:
