@@ -32,6 +32,14 @@ sub same { $_[1] }
 sub prints { print "one "; print "two\n"; system 'echo three'; print 'four'; return }
 sub printed { my ($self, $n) = @_; print 'x' x $n; return }
 sub child { my ($self, @command) = @_; my $status = system @command; $status >> 8 }
+sub reads {
+    my ($self, @command) = @_;
+    open PIPE, '-|', @command or die;
+    my $text = '';
+    while (my $n = sysread PIPE, $text, 2, length $text) { }
+    close PIPE;
+    return "$text $?";
+}
 sub compute { 1 while 1 }
 sub nap { my ($self, $n) = @_; sleep $n }
 sub nap_beside { my ($self, $n) = @_; system '(sleep 0.3; echo early) & '; my $t = time; sleep $n; time - $t >= $n - 1 ? 1 : 0 }

@@ -242,6 +242,17 @@ def test_child_that_fills_the_pipe(thing):
     assert len(thing.near.output[1]) == 300000 and len(thing.near.output[2]) == 300000
 
 
+def test_children_that_write_before_they_are_waited_for(thing):
+    for _ in range(200):
+        thing.near.output[1] = b""
+        assert thing.child("head", "-c", "200000", "/dev/zero") == 0 and len(thing.near.output[1]) == 200000
+
+
+def test_signals_of_the_node_do_not_end_a_read(thing):
+    assert thing.reads("sh", "-c", "echo on the way >&2; sleep 0.3; echo late") == "late\n 0"
+    assert thing.near.output[2] == b"on the way\n"
+
+
 def test_output_waits_for_credit(near):
     n = near(credit=70000, modules=MODULES)
     n.new("App::Thing").printed(500001)

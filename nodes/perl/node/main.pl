@@ -5,7 +5,7 @@
 our (%spill, $bits, $guardian, $guard, $quiet, $loud);
 our $yield;  # the number of sched_yield, 0 where it is not known
 
-our ($collected, $idle, $timer) = (0, 0);
+our ($collected, $pace, $active, $timer, $flushed) = (0, 0, 0);
 our ($watchdog, $reads, $reads_seen, $heard, $looked) = (0, 0, -1, 0, 0);
 our %timers = (x86_64 => [222, 223], aarch64 => [107, 110], riscv64 => [107, 110], powerpc64le => [240, 241], s390x => [254, 255]);
 
@@ -54,30 +54,72 @@ sub sleep_for {  # later
 *CORE::GLOBAL::sleep = sub (;$) { @_ ? int(0.5 + sleep_for(int $_[0])) : CORE::sleep() };
 *Time::HiRes::sleep = sub (;@) { sleep_for(@_ ? $_[0] : 9**9) };
 
+# Nor do they end a read.
+*CORE::GLOBAL::sysread = sub (*$$;$) {
+  my $handle = $_[0];  # a bareword is a name in the caller's package, but for those that are perl's own
+  $handle = ($handle =~ /\A(?:STDIN|STDOUT|STDERR|ARGV)\z/ ? 'main' : caller) . "::$handle"
+    if defined $handle && !ref $handle && ref \$handle ne 'GLOB' && $handle !~ /::|'/;
+  while (1) {
+    my $before = $signals;
+    no strict 'refs';
+    my $n = @_ > 3 ? CORE::sysread($handle, $_[1], $_[2], $_[3]) : CORE::sysread($handle, $_[1], $_[2]);
+    return $n if defined $n || $! != 4 || $busy || $signals == $before || $$ != $pid;
+  }
+};
+
 sub on_signal {
   $signals++;
   if ($busy || $$ != $pid) { $noted = 1; return }
   local ($@, $!, $?);  # no assignment: the status would be lost in it
   my $before = $collected;
   do { attend() } while $noted;
-  if ($collected != $before) { tick(1) if !$idle; $idle = 3 }
-  elsif ($idle && !--$idle) { tick(0) }
+  keep_looking($collected != $before) if $pace || $collected != $before;
 }
 
-# A signal that comes just before user code waits (for a child, say) is not seen by perl before the next one, and a writer
-# whose pipe is full sends no next one. So for some time after output a timer of our own does. Where the system calls are
-# not known there is only the first signal.
+# A signal that comes just before user code waits (for a child, say), or while the handler of the one before it runs, is not
+# seen by perl before the next one, and a writer whose pipe is full sends no next one. So for some time after output, and
+# after a fork, a timer of our own does. Where the system calls are not known there is only the first signal.
+sub keep_looking {  # later
+  my $now = clock();
+  $active = $now if $_[0];
+  my $quiet = $now - $active;
+  my $wanted = $quiet < 0.03 ? 0.01 : $quiet < 0.3 ? 0.1 : $quiet < 3 ? 0.9 : 0;
+  tick($wanted) if $wanted != $pace;
+  if (!$wanted && select(my $ready = $bits, undef, undef, 0) > 0) {  # while this signal was blocked
+    do { attend() } while $noted;
+    keep_looking(1);
+  }
+}
+
+# Sends a signal every so many seconds; 0: no more.
 sub tick {  # later
-  my ($on) = @_;
+  $pace = $_[0];
   my $numbers = $timers{machine()} or return;
   if (!defined $timer) {
     my ($id, $event) = ("\0" x 8, pack 'Q i i x48', 0, 29, 0);  # SIGIO
     return if syscall $numbers->[0], 1, $event, $id;  # CLOCK_MONOTONIC
     $timer = unpack 'i', $id;
   }
-  my $ns = $on ? 10_000_000 : 0;
-  my $times = pack 'q4', 0, $ns, 0, $ns;
+  my $times = pack 'q4', (0, int 1e9 * $pace) x 2;
   syscall $numbers->[1], $timer + 0, 0, $times, 0;
+}
+
+# Perl flushes all its handles before every fork, those of `system` and of pipes too: one with a layer of ours tells of it.
+# Where that layer is missing (perl-base alone), a child's first output can lie there until something else comes.
+sub watch_forks {  # later
+  $flushed = eval {
+    require PerlIO::via;
+    *Remora::Node::Flushed::PUSHED = sub { bless [], $_[0] };
+    *Remora::Node::Flushed::FLUSH = sub {
+      return 0 if $busy || $$ != $pid;
+      local ($@, $!, $?);
+      keep_looking(1);
+      0;
+    };
+    open my $handle, '>', '/dev/null' or die;
+    binmode $handle, ':via(Remora::Node::Flushed)' or die;
+    $handle;
+  } || 0;
 }
 
 # From a signal, while user code runs: reads what came, writes what it printed and a beat.
@@ -120,6 +162,7 @@ sub watch_always {  # later
 # While user code runs, what arrives (and the end) is told by SIGIO.
 sub watch {
   if ($_[0]) {
+    watch_forks() if !defined $flushed;
     $watching = 1;
     fcntl $R, 4, $loud;  # F_SETFL
     my $ready = $bits;
@@ -127,7 +170,7 @@ sub watch {
   }
   else {
     $watching = 0;
-    if ($idle) { tick(0); $idle = 0 }
+    tick(0) if $pace;
     fcntl $R, 4, $quiet;
   }
 }
