@@ -31,9 +31,9 @@ def test_calls_callbacks_output(connect):
 
 
 def test_it_is_alive_while_it_computes(connect):
-    with connect(heartbeat=0.3, dead_after=1.0) as conn:
+    with connect(heartbeat=0.3, dead_after=2.0) as conn:
         chunk = remora.can_on(conn, "os.execute")
-        assert chunk("sleep 2") is not None and conn.is_valid
+        assert chunk("sleep 4") is not None and conn.is_valid
 
 
 def test_it_is_killed(connect):

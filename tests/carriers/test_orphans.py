@@ -1,4 +1,5 @@
 """The near process is killed: its far processes and what they have started are gone within the bound, whatever they do."""
+import contextlib
 import os
 import subprocess
 import sys
@@ -71,7 +72,8 @@ def all_gone(pids, bound):
             left = [pid for pid in left if not gone(pid)]
     finally:
         for pid in left:
-            os.kill(pid, 9)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
 
 
 @pytest.mark.parametrize("doing", ["wait", "compute", "stop"])

@@ -6,6 +6,7 @@ import pytest
 import remora
 
 from conftest import connect, eventually
+from processes import gone
 
 
 def test_over_ssh(sshd):
@@ -52,7 +53,7 @@ def test_it_is_gone_after_the_end(conn, far):
     translators = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "remora-object-remote"], stdout=subprocess.PIPE, text=True).stdout.split()
     assert translators
     conn.close()
-    eventually(lambda: not any(os.path.exists("/proc/" + pid) for pid in translators))
+    eventually(lambda: all(gone(int(pid)) for pid in translators))
 
 
 def test_the_translator_alone_says_what_it_is():
