@@ -40,6 +40,35 @@ sub reads {
     close PIPE;
     return "$text $?";
 }
+sub sorts {
+    my ($self, $fifo) = @_;
+    my @list = map { rand } 1 .. 200000;
+    print "sorting\n";
+    system '(i=0; while [ $i -lt 300 ]; do echo $i; i=$((i+1)); done) &';
+    open my $begun, '>', $fifo or die;
+    close $begun;
+    @list = sort @list;  # numbers as strings: one operation that takes seconds
+    return scalar @list;
+}
+sub accepts {
+    my ($self) = @_;
+    require IO::Socket::INET;
+    my $server = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "$!\n";
+    my $port = $server->sockport;
+    my $child = fork;
+    if (!$child) {
+        print "out\n";
+        select undef, undef, undef, 0.3;
+        my $client = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or die;
+        print {$client} "hello\n";
+        close $client;
+        exit 0;
+    }
+    my $client = $server->accept or die "accept: $!\n";
+    my $line = <$client>;
+    waitpid $child, 0;
+    return $line;
+}
 sub compute { 1 while 1 }
 sub nap { my ($self, $n) = @_; sleep $n }
 sub nap_beside { my ($self, $n) = @_; system '(sleep 0.3; echo early) & '; my $t = time; sleep $n; time - $t >= $n - 1 ? 1 : 0 }

@@ -248,6 +248,23 @@ def test_children_that_write_before_they_are_waited_for(thing):
         assert thing.child("head", "-c", "200000", "/dev/zero") == 0 and len(thing.near.output[1]) == 200000
 
 
+def test_one_long_operation_while_much_comes(thing, tmp_path):
+    """Perl dies of 120 signals that come while it is at one operation."""
+    n = thing.near
+    os.mkfifo(str(tmp_path / "fifo"))
+    call = n.start(thing.id, "sorts", str(tmp_path / "fifo"))
+    open(str(tmp_path / "fifo")).close()  # now it sorts
+    for _ in range(500):
+        n.write(frame(BEAT))
+    assert n.result(call) == 200000
+    n.until(lambda: n.output[1].endswith(b"\n299\n"))
+    assert n.output[1].startswith(b"sorting\n")
+
+
+def test_signals_of_the_node_do_not_end_an_accept(thing):
+    assert thing.accepts() == "hello\n" and thing.near.output[1] == b"out\n"
+
+
 def test_signals_of_the_node_do_not_end_a_read(thing):
     assert thing.reads("sh", "-c", "echo on the way >&2; sleep 0.3; echo late") == "late\n 0"
     assert thing.near.output[2] == b"on the way\n"

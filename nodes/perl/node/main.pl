@@ -5,14 +5,17 @@
 our (%spill, $bits, $guardian, $guard, $quiet, $loud);
 our $yield;  # the number of sched_yield, 0 where it is not known
 
-our ($collected, $pace, $active, $timer, $flushed) = (0, 0, 0);
-our ($watchdog, $reads, $reads_seen, $heard, $looked) = (0, 0, -1, 0, 0);
-our %timers = (x86_64 => [222, 223], aarch64 => [107, 110], riscv64 => [107, 110], powerpc64le => [240, 241], s390x => [254, 255]);
+our ($collected, $armed, $rung, @rings, $flushed, $once, $tick) = (0, 0, 0);
+our ($watchdog, $reads, $reads_seen, $heard, $looked, $next_watch) = (0, 0, -1, 0, 0, 0);
+# The numbers of timer_create, timer_settime, rt_sigaction.
+our %numbers = (x86_64 => [222, 223, 13], aarch64 => [107, 110, 134], riscv64 => [107, 110, 134], powerpc64le => [240, 241, 173], s390x => [254, 255, 174]);
 
+our $machine;
 sub machine {  # later
   require Config;
-  my ($machine) = $Config::Config{archname} =~ /\A(\w+?)(?:-|_thread|\z)/;
-  return $^O eq 'linux' ? $machine : '';
+  return $machine if defined $machine;
+  ($machine) = $^O eq 'linux' && $Config::Config{archname} =~ /\A(\w+?)(?:-|_thread|\z)/;
+  return $machine ||= '';
 }
 
 sub find_yield {  # later
@@ -35,7 +38,7 @@ sub find_yield {  # later
   if (defined $child && !$child) {
     $closed = 'this process is a fork of the node';
     close $_ for grep { defined } $R, $W, $ERR, $guardian, $guard, keys %spill ? map { $_->[0] } values %spill : ();
-    @SIG{qw(IO PROF)} = ('DEFAULT', 'DEFAULT');
+    @SIG{qw(IO URG PROF)} = ('DEFAULT') x 3;
   }
   return $child;
 };
@@ -54,59 +57,120 @@ sub sleep_for {  # later
 *CORE::GLOBAL::sleep = sub (;$) { @_ ? int(0.5 + sleep_for(int $_[0])) : CORE::sleep() };
 *Time::HiRes::sleep = sub (;@) { sleep_for(@_ ? $_[0] : 9**9) };
 
-# Nor do they end a read.
-*CORE::GLOBAL::sysread = sub (*$$;$) {
-  my $handle = $_[0];  # a bareword is a name in the caller's package, but for those that are perl's own
-  $handle = ($handle =~ /\A(?:STDIN|STDOUT|STDERR|ARGV)\z/ ? 'main' : caller) . "::$handle"
-    if defined $handle && !ref $handle && ref \$handle ne 'GLOB' && $handle !~ /::|'/;
-  while (1) {
+# Nor do they end what else waits. A bareword is a name in the caller's package, but for those that are perl's own.
+sub handle_of {
+  my ($handle, $package) = @_;
+  return $handle if !defined $handle || ref $handle || ref \$handle eq 'GLOB' || $handle =~ /::|'/;
+  return ($handle =~ /\A(?:STDIN|STDOUT|STDERR|ARGV)\z/ ? 'main' : $package) . "::$handle";
+}
+sub ours { return $! == 4 && !$busy && $signals != $_[0] && $$ == $pid }
+{
+  no strict 'refs';
+  *CORE::GLOBAL::sysread = sub (*$$;$) {
+    my $handle = handle_of($_[0], scalar caller);
+    while (1) {
+      my $before = $signals;
+      my $n = @_ > 3 ? CORE::sysread($handle, $_[1], $_[2], $_[3]) : CORE::sysread($handle, $_[1], $_[2]);
+      return $n if defined $n || !ours($before);
+    }
+  };
+  *CORE::GLOBAL::recv = sub (*$$$) {
+    my $handle = handle_of($_[0], scalar caller);
+    while (1) {
+      my $before = $signals;
+      my $from = CORE::recv($handle, $_[1], $_[2], $_[3]);
+      return $from if defined $from || !ours($before);
+    }
+  };
+  *CORE::GLOBAL::accept = sub (**) {
+    my $from = handle_of($_[1], scalar caller);
+    my $new = defined $_[0] ? handle_of($_[0], scalar caller) : undef;
+    while (1) {
+      my $before = $signals;
+      my $address = defined $new ? CORE::accept($new, $from) : CORE::accept($_[0], $from);
+      return $address if $address || !ours($before);
+    }
+  };
+  *CORE::GLOBAL::flock = sub (*$) {
+    my $handle = handle_of($_[0], scalar caller);
+    while (1) {
+      my $before = $signals;
+      my $done = CORE::flock($handle, $_[1]);
+      return $done if $done || !ours($before);
+    }
+  };
+  *CORE::GLOBAL::connect = sub (*$) {
+    my $handle = handle_of($_[0], scalar caller);
     my $before = $signals;
-    no strict 'refs';
-    my $n = @_ > 3 ? CORE::sysread($handle, $_[1], $_[2], $_[3]) : CORE::sysread($handle, $_[1], $_[2]);
-    return $n if defined $n || $! != 4 || $busy || $signals == $before || $$ != $pid;
-  }
-};
+    my $done = CORE::connect($handle, $_[1]);
+    return $done if $done || !ours($before);
+    vec(my $bits = '', fileno $handle, 1) = 1;  # it goes on meanwhile
+    1 while select(undef, my $ready = $bits, undef, undef) < 0 && ours($before);
+    my $error = unpack 'i', getsockopt $handle, 1, 4;  # SOL_SOCKET, SO_ERROR
+    $! = $error;
+    return !$error;
+  };
+}
 
+# SIGIO: a timer of ours, or, where the numbers of system calls are not known, something came.
 sub on_signal {
   $signals++;
+  $armed = 0;
+  watch_on() if $watchdog && @rings > 3;
   if ($busy || $$ != $pid) { $noted = 1; return }
   local ($@, $!, $?);  # no assignment: the status would be lost in it
-  my $before = $collected;
+  my $before = $collected + $reads;
   do { attend() } while $noted;
-  keep_looking($collected != $before) if $pace || $collected != $before;
+  keep_looking($collected + $reads != $before);
+}
+
+# SIGURG: something came. One tells of all that comes until we look: perl dies of 120 that come while it is at one operation.
+sub on_event {
+  syscall $numbers{$machine}[2], 23, $once, 0, 8;
+  goto &on_signal;
+}
+
+sub on_profile {
+  Time::HiRes::setitimer(2, $tick);
+  goto &on_signal;
 }
 
 # A signal that comes just before user code waits (for a child, say), or while the handler of the one before it runs, is not
-# seen by perl before the next one, and a writer whose pipe is full sends no next one. So for some time after output, and
-# after a fork, a timer of our own does. Where the system calls are not known there is only the first signal.
+# seen by perl before the next one, and a writer whose pipe is full sends no next one. So a timer of our own does: soon, and
+# again, after something came, and after a fork; at long last in any call.
 sub keep_looking {  # later
   my $now = clock();
-  $active = $now if $_[0];
-  my $quiet = $now - $active;
-  my $wanted = $quiet < 0.03 ? 0.01 : $quiet < 0.3 ? 0.1 : $quiet < 3 ? 0.9 : 0;
-  tick($wanted) if $wanted != $pace;
-  if (!$wanted && select(my $ready = $bits, undef, undef, 0) > 0) {  # while this signal was blocked
-    do { attend() } while $noted;
-    keep_looking(1);
+  $armed = 1;
+  if ($_[0]) {
+    return if $now - $rung < 0.005;
+    $rung = $now;
+    ring(0, 0.01);
+    ring(1, 0.1);
+    ring(2, 0.9);
+  }
+  elsif ($now - $rung > 0.8) {
+    $rung = $now;
+    ring(2, 10);
+    on_signal() if select(my $ready = $bits, undef, undef, 0) > 0;  # it came while signals were blocked
   }
 }
 
-# Sends a signal every so many seconds; 0: no more.
-sub tick {  # later
-  $pace = $_[0];
-  my $numbers = $timers{machine()} or return;
-  if (!defined $timer) {
-    my ($id, $event) = ("\0" x 8, pack 'Q i i x48', 0, 29, 0);  # SIGIO
+# SIGIO once, in so many seconds. There are four such timers.
+sub ring {  # later
+  my ($which, $seconds) = @_;
+  my $numbers = $numbers{machine()} or return;
+  if (!defined $rings[$which]) {
+    my ($id, $event) = ("\0" x 8, pack 'Q i i x48', 0, 29, 0);
     return if syscall $numbers->[0], 1, $event, $id;  # CLOCK_MONOTONIC
-    $timer = unpack 'i', $id;
+    $rings[$which] = unpack 'i', $id;
   }
-  my $times = pack 'q4', (0, int 1e9 * $pace) x 2;
-  syscall $numbers->[1], $timer + 0, 0, $times, 0;
+  my $times = pack 'q4', 0, 0, int $seconds, int 1e9 * ($seconds - int $seconds);
+  syscall $numbers->[1], $rings[$which] + 0, 0, $times, 0;
 }
 
 # Perl flushes all its handles before every fork, those of `system` and of pipes too: one with a layer of ours tells of it.
 # Where that layer is missing (perl-base alone), a child's first output can lie there until something else comes.
-sub watch_forks {  # later
+sub prepare {  # later
   $flushed = eval {
     require PerlIO::via;
     *Remora::Node::Flushed::PUSHED = sub { bless [], $_[0] };
@@ -120,6 +184,13 @@ sub watch_forks {  # later
     binmode $handle, ':via(Remora::Node::Flushed)' or die;
     $handle;
   } || 0;
+  my $numbers = $numbers{machine()} or return;
+  $SIG{URG} = \&on_event;
+  $once = "\0" x 64;
+  return if syscall $numbers->[2], 23, 0, $once, 8;
+  substr $once, 8, 8, pack 'Q', 0x80000000 | unpack 'x8 Q', $once;  # SA_RESETHAND: ignored, as is SIGURG's default, until we want it again
+  syscall $numbers->[2], 23, $once, 0, 8;
+  fcntl $_, 10, 23 for $R, $guardian ? $guardian : (), map { $_->[0] } values %spill;  # F_SETSIG
 }
 
 # From a signal, while user code runs: reads what came, writes what it printed and a beat.
@@ -149,20 +220,19 @@ sub watch_near {  # later
   ($reads_seen, $looked) = ($reads, $now);
 }
 
-# While user code sleeps, a timer of the system wakes us to look; where its system call is not known, only what computes is woken.
-sub watch_always {  # later
-  my $numbers = $timers{machine()} or return;
-  my ($id, $event) = ("\0" x 8, pack 'Q i i x48', 0, 29, 0);  # SIGIO
-  return if syscall $numbers->[0], 1, $event, $id;  # CLOCK_MONOTONIC
-  my ($seconds, $ns) = (int $watchdog / 4, int(($watchdog / 4 - int $watchdog / 4) * 1e9));
-  my $times = pack 'q4', $seconds, $ns, $seconds, $ns;
-  syscall $numbers->[1], unpack('i', $id) + 0, 0, $times, 0;
+# While user code sleeps, a timer wakes us to look; where its system call is not known, only what computes is woken.
+sub watch_on {  # later
+  my $now = clock();
+  return if $now < $next_watch;
+  $next_watch = $now + $watchdog / 4;
+  ring(3, $watchdog / 4);
 }
 
-# While user code runs, what arrives (and the end) is told by SIGIO.
+# While user code runs, what arrives (and the end) is told by SIGURG, or by SIGIO.
 sub watch {
   if ($_[0]) {
-    watch_forks() if !defined $flushed;
+    prepare() if !defined $flushed;
+    if (!$armed) { $rung = clock(); ring(2, 0.9); $armed = 1 }
     $watching = 1;
     fcntl $R, 4, $loud;  # F_SETFL
     my $ready = $bits;
@@ -170,7 +240,6 @@ sub watch {
   }
   else {
     $watching = 0;
-    tick(0) if $pace;
     fcntl $R, 4, $quiet;
   }
 }
@@ -319,7 +388,7 @@ sub end {  # later
   $SIG{ALRM} = sub { require POSIX; POSIX::_exit($code) };
   alarm 1;
   $busy = 1;
-  $SIG{IO} = $SIG{PROF} = 'IGNORE';
+  $SIG{IO} = $SIG{URG} = $SIG{PROF} = 'IGNORE';
   Remora::Files::end_all() if defined &Remora::Files::end_all;
   %objects = ();  # files that user code left to us are written out
   CORE::exit($code);
@@ -441,7 +510,7 @@ sub begin {
   $bits = '';
   # The numbers are those of Linux; elsewhere Fcntl knows.
   my ($own, $async, $nonblock) = $^O eq 'linux' ? (8, 020000, 04000) : do { require Fcntl; (eval { Fcntl::F_SETOWN() } || 6, eval { Fcntl::O_ASYNC() } || 0x40, Fcntl::O_NONBLOCK()) };
-  $SIG{IO} = $SIG{PROF} = \&on_signal;
+  $SIG{IO} = \&on_signal;
   for ([1, \*STDOUT], [2, \*STDERR]) {
     my ($n, $handle) = @$_;
     pipe my $from, my $to or fault("no pipe: $!");
@@ -467,10 +536,11 @@ sub begin {
   $SIG{INT} = $SIG{PIPE} = sub { $signals++ };
   $SIG{__DIE__} = \&on_die;
   if ($heartbeat) {
-    my $tick = $heartbeat / 4 < 0.5 ? $heartbeat / 4 : 0.5;
-    Time::HiRes::setitimer(2, $tick, $tick);  # ITIMER_PROF
+    $tick = $heartbeat / 4 < 0.5 ? $heartbeat / 4 : 0.5;
+    $SIG{PROF} = \&on_profile;
+    Time::HiRes::setitimer(2, $tick);  # ITIMER_PROF
   }
-  watch_always() if $watchdog;
+  watch_on() if $watchdog;
   unshift @INC, sub { $_[1] =~ m{\ARemora(?:/Files|/Log)?\.pm\z} ? &serve_module : () };
   push @INC, \&serve_module;
 }
