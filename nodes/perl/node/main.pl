@@ -151,7 +151,10 @@ sub keep_looking {  # later
   elsif ($now - $rung > 0.8) {
     $rung = $now;
     ring(2, 10);
-    on_signal() if select(my $ready = $bits, undef, undef, 0) > 0;  # it came while signals were blocked
+    if (select(my $ready = $bits, undef, undef, 0) > 0) {  # it came while signals were blocked
+      $rung = 0;
+      on_signal();
+    }
   }
 }
 
