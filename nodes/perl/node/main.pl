@@ -235,7 +235,7 @@ sub watch_on {  # later
 sub watch {
   if ($_[0]) {
     prepare() if !defined $flushed;
-    if (!$armed) { $rung = clock(); ring(2, 0.9); $armed = 1 }
+    if (!$armed) { $rung = clock(); ring(2, 10); $armed = 1 }
     $watching = 1;
     fcntl $R, 4, $loud;  # F_SETFL
     my $ready = $bits;
