@@ -36,7 +36,7 @@ bool terminal_there(void);
 typedef struct terminal terminal;
 /* Asks on a thread of its own, one after the other; NULL: that is not possible now. */
 terminal *terminal_ask(hub *h, uint64_t id, const char *name, const char *text, char kind);
-/* Whatever it is at, it ends, and the terminal is as it was. */
+/* Whatever it is at, it ends, and the terminal is as it was: waits for that, for a second at most. */
 void terminal_end(terminal *t);
 
 #endif

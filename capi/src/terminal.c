@@ -175,9 +175,9 @@ void terminal_end(terminal *t) {
   ssize_t ignored = write(t->wake, &one, sizeof one);
   (void)ignored;
   /* What the program does next with the terminal must not meet it half restored, nor lose what is typed for it. */
-  if (atomic_load(&t->uses) && t->pid == getpid() && clock_gettime(CLOCK_REALTIME, &until) == 0) {
+  if (atomic_load(&t->uses) && t->pid == getpid() && clock_gettime(CLOCK_MONOTONIC, &until) == 0) {
     until.tv_sec += TERMINAL_RESTORE_S;
-    while (sem_timedwait(&t->restored, &until) != 0 && errno == EINTR) {
+    while (sem_clockwait(&t->restored, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR) {
     }
   }
   terminal_unref(t);

@@ -111,6 +111,20 @@ static void test_stopped_for_a_moment(void **state) {
   }
 }
 
+/* A child of ours stops us, lets `them` go on meanwhile (0: nobody), and us after so many ms. */
+static pid_t stop_us(pid_t them, int ms) {
+  pid_t us = getpid(), child = fork();
+  assert_true(child >= 0);
+  if (!child) {
+    (void)kill(us, SIGSTOP);
+    if (them) (void)kill(them, SIGCONT);
+    (void)poll(NULL, 0, ms);
+    (void)kill(us, SIGCONT);
+    _exit(0);
+  }
+  return child;
+}
+
 /* It was we who did not look: what the far side has sent meanwhile counts, and so does what its warden has said. */
 static void test_we_were_stopped_for_a_moment(void **state) {
   (void)state;
@@ -121,14 +135,7 @@ static void test_we_were_stopped_for_a_moment(void **state) {
     remora_error *err = NULL;
     assert_null(remora_await(f, 300, &err)); /* it has begun */
     expect_error(err, REMORA_E_TIMEOUT, NULL);
-    pid_t us = getpid(), child = fork();
-    assert_true(child >= 0);
-    if (!child) {
-      (void)kill(us, SIGSTOP);
-      (void)poll(NULL, 0, 1080);
-      (void)kill(us, SIGCONT);
-      _exit(0);
-    }
+    pid_t child = stop_us(0, 1080);
     (void)remora_value_unref(await(f));
     assert_int_equal(waitpid(child, NULL, 0), child);
     (void)remora_future_unref(f);
@@ -141,20 +148,12 @@ static void test_both_were_stopped(void **state) {
   (void)state;
   remora_conn *c = connect_watched(true);
   remora_future *f = launch(c, "hold_lock", pack("v", remora_float(2.2))); /* its warden alone can tell */
-  pid_t us = getpid(), them = (pid_t)remora_conn_pid(c);
+  pid_t them = (pid_t)remora_conn_pid(c);
   assert_int_equal(kill(them, SIGSTOP), 0);
   remora_error *err = NULL;
   assert_null(remora_await(f, 300, &err)); /* and has told that it was stopped */
   expect_error(err, REMORA_E_TIMEOUT, NULL);
-  pid_t child = fork();
-  assert_true(child >= 0);
-  if (!child) {
-    (void)kill(us, SIGSTOP);
-    (void)kill(them, SIGCONT);
-    (void)poll(NULL, 0, DEAD_AFTER - HEARTBEAT / 2);
-    (void)kill(us, SIGCONT);
-    _exit(0);
-  }
+  pid_t child = stop_us(them, DEAD_AFTER - HEARTBEAT / 2);
   (void)remora_value_unref(await(f));
   assert_int_equal(waitpid(child, NULL, 0), child);
   (void)remora_future_unref(f);

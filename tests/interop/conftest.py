@@ -72,5 +72,3 @@ def eventually(condition, seconds=20.0):
     while not condition():
         assert time.monotonic() < end, "has not happened within %g s" % seconds
         time.sleep(0.01)
-
-

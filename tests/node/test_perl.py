@@ -1,8 +1,10 @@
 """The Perl node, driven by the small near side of near.py."""
+import fcntl
 import glob
 import math
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -262,12 +264,46 @@ def test_one_long_operation_while_much_comes(thing, tmp_path):
 
 
 def test_signals_of_the_node_do_not_end_an_accept(thing):
-    assert thing.accepts() == "hello\n" and thing.near.output[1] == b"out\n"
+    n = thing.near
+    call = n.start(thing.id, "accepts")
+    n.until(lambda: n.output[1].endswith(b"\n"))
+    with socket.create_connection(("127.0.0.1", int(n.output[1]))) as client:
+        client.sendall(b"hello\n")
+        assert n.result(call) == "hello\n"
 
 
-def test_signals_of_the_node_do_not_end_a_read(thing):
-    assert thing.reads("sh", "-c", "echo on the way >&2; sleep 0.3; echo late") == "late\n 0"
-    assert thing.near.output[2] == b"on the way\n"
+def test_signals_of_the_node_end_neither_a_connect_nor_a_recv(thing):
+    n = thing.near
+    with socket.socket() as server, socket.socket() as first:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        first.connect(server.getsockname())  # nobody else fits in until it is accepted
+        call = n.start(thing.id, "receives", server.getsockname()[1])
+        n.until(lambda: n.output[1] == b"out\n")
+        server.accept()[0].close()
+        with server.accept()[0] as there:
+            n.until(lambda: n.output[1] == b"out\nthere\n")
+            there.sendall(b"hello")
+            assert n.result(call) == "hello"
+
+
+def test_signals_of_the_node_do_not_end_a_flock(thing, tmp_path):
+    n = thing.near
+    with open(str(tmp_path / "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        call = n.start(thing.id, "locks", str(tmp_path / "lock"))
+        n.until(lambda: n.output[1] == b"out\n")
+    assert n.result(call) == "locked"
+
+
+def test_signals_of_the_node_do_not_end_a_read(thing, tmp_path):
+    n = thing.near
+    os.mkfifo(str(tmp_path / "fifo"))
+    call = n.start(thing.id, "reads", "sh", "-c", "echo on the way >&2; cat %s" % (tmp_path / "fifo"))
+    n.until(lambda: n.output[2] == b"on the way\n")
+    with open(str(tmp_path / "fifo"), "w") as fifo:
+        fifo.write("late\n")
+    assert n.result(call) == "late\n 0"
 
 
 def test_output_waits_for_credit(near):

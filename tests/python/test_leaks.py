@@ -12,7 +12,7 @@ MANY = int(os.environ.get("REMORA_MANY", 20000))
 
 def rss(pid="self"):
     with open("/proc/%s/status" % pid) as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
+        return sum(int(line.split()[1]) for line in file if line.startswith(("RssAnon", "RssShmem")))
 
 
 def far_exports(conn):

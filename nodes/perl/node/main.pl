@@ -106,9 +106,9 @@ sub ours { return $! == 4 && !$busy && $signals != $_[0] && $$ == $pid }
     return $done if $done || !ours($before);
     vec(my $bits = '', fileno $handle, 1) = 1;  # it goes on meanwhile
     1 while select(undef, my $ready = $bits, undef, undef) < 0 && ours($before);
-    my $error = unpack 'i', getsockopt $handle, 1, 4;  # SOL_SOCKET, SO_ERROR
-    $! = $error;
-    return !$error;
+    return 1 if getpeername $handle;
+    $! = unpack 'i', getsockopt($handle, 1, 4) || pack 'i', 111;  # SOL_SOCKET, SO_ERROR; where they are others: refused
+    return;
   };
 }
 
@@ -190,7 +190,7 @@ sub prepare {  # later
   my $numbers = $numbers{machine()} or return;
   $SIG{URG} = \&on_event;
   $once = "\0" x 64;
-  return if syscall $numbers->[2], 23, 0, $once, 8;
+  if (syscall $numbers->[2], 23, 0, $once, 8) { $SIG{URG} = 'DEFAULT'; return }
   substr $once, 8, 8, pack 'Q', 0x80000000 | unpack 'x8 Q', $once;  # SA_RESETHAND: ignored, as is SIGURG's default, until we want it again
   syscall $numbers->[2], 23, $once, 0, 8;
   fcntl $_, 10, 23 for $R, $guardian ? $guardian : (), map { $_->[0] } values %spill;  # F_SETSIG
